@@ -1,0 +1,1 @@
+"""What writes: the Dagster asset graph that turns a billing export into cost tables."""

@@ -1,0 +1,187 @@
+"""What a deployment may choose. Read once, at start; a wrong or contradictory value stops us there and names itself."""
+
+import difflib
+import os
+from datetime import date
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from finops_warehouse.errors import SettingsError
+
+OUR_PREFIXES = ("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DATABASE_", "DATABASE_", "EXTRACT_")
+"""A variable that begins so and is none of ours was most likely meant to be."""
+
+
+class Settings(BaseSettings):
+    """Every setting of the product. Each is an environment variable of the same name in capitals, or a line of `.env`.
+
+    Raises `SettingsError` from `load_settings`; constructing the class directly raises pydantic's own error.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # or a refusal would print the password it refuses
+    )
+
+    database_url: SecretStr | None = None
+    """Postgres to use, `postgresql://user:password@host/database`. Unset: a server of our own under FINOPS_HOME."""
+
+    dagster_database_url: SecretStr | None = None
+    """Where Dagster keeps runs and events. Unset: the database `dagster` on the same server as DATABASE_URL."""
+
+    sqlalchemy_echo: bool = False
+    """Log every statement SQLAlchemy sends (migrations)."""
+
+    finops_home: Path = Path(".finops")
+    """Folder for what we keep on this machine: the embedded server, the sample export, Dagster's home."""
+
+    billing_export_url: str | None = None
+    """The billing export: `file:///folder` or `bigquery://project.dataset.table`. Unset: the generated sample."""
+
+    billing_timezone: str = "America/Los_Angeles"
+    """Time zone of usage days. Google's reports and invoices count in Pacific time."""
+
+    billing_start_day: date = date(2024, 1, 1)
+    """First day the asset graph offers as a partition. No charge may be older."""
+
+    extract_grain: Literal["row"] = "row"
+    """How much of the export is copied: `row` keeps every charge."""
+
+    google_application_credentials: Path | None = None
+    """Service account key file for BigQuery. Unset: the machine's own Google identity."""
+
+    bigquery_api_endpoint: str | None = None
+    """Another BigQuery REST server, `http://127.0.0.1:PORT`. Loopback only, and then without credentials."""
+
+    bigquery_storage_endpoint: str | None = None
+    """Another BigQuery Storage server, `127.0.0.1:PORT`, plain gRPC. Loopback only, and then without credentials."""
+
+    bigquery_max_bytes_billed: int = Field(default=10 * 2**30, gt=0)
+    """No single BigQuery job may bill more bytes than this."""
+
+    dagster_url: str = "http://127.0.0.1:3000"
+    """Where people reach the Dagster UI; links to runs and partitions start with it."""
+
+    alert_webhook_url: SecretStr | None = None
+    """Where failed runs and days that stay behind are reported, as a JSON POST. Unset: they are only logged."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """How much is logged."""
+
+    log_format: Literal["text", "json"] = "text"
+    """`json` for log collectors, one object a line; `text` for people."""
+
+    @field_validator("database_url", "dagster_database_url")
+    @classmethod
+    def _is_a_postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            url = make_url(value.get_secret_value())
+        except ArgumentError:
+            raise ValueError("is not a database URL; write postgresql://user:password@host:5432/database") from None
+        if url.get_backend_name() != "postgresql":
+            raise ValueError("is not a PostgreSQL URL; write postgresql://user:password@host:5432/database")
+        if not url.database:
+            raise ValueError("names no database; write postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("billing_timezone")
+    @classmethod
+    def _is_a_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("is not an IANA time zone; write for example America/Los_Angeles or Etc/UTC") from None
+        return value
+
+    @field_validator("finops_home")
+    @classmethod
+    def _is_absolute_from_here_on(cls, value: Path) -> Path:
+        # Dagster's processes run in folders of their own; a relative path would mean another place there.
+        return value.expanduser().absolute()
+
+    @field_validator("bigquery_api_endpoint", "bigquery_storage_endpoint")
+    @classmethod
+    def _is_loopback(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        host = value.split("://")[-1].split("/")[0].rsplit(":", 1)[0].strip("[]")
+        try:
+            loopback = host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            loopback = False
+        if not loopback:
+            # It is spoken to without credentials or encryption: only a test server may be.
+            raise ValueError("may only name this machine (127.0.0.1, [::1] or localhost)")
+        return value
+
+    @model_validator(mode="after")
+    def _endpoints_need_bigquery(self) -> Self:
+        is_bigquery = (self.billing_export_url or "").startswith("bigquery://")
+        if (self.bigquery_api_endpoint or self.bigquery_storage_endpoint) and not is_bigquery:
+            raise ValueError(
+                "BIGQUERY_API_ENDPOINT or BIGQUERY_STORAGE_ENDPOINT is set but BILLING_EXPORT_URL is not bigquery://…"
+            )
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is the one we keep ourselves."""
+        return self.database_url is None
+
+    @property
+    def sample_folder(self) -> Path:
+        """Where the sample export lives when no other export is named."""
+        return self.finops_home / "sample"
+
+
+def sqlalchemy_url(dsn: str, driver: str) -> URL:
+    """`dsn` with its driver named: since SQLAlchemy 2.1 a bare `postgresql://` no longer means psycopg2."""
+    return make_url(dsn).set(drivername=f"postgresql+{driver}")
+
+
+def libpq_url(dsn: str) -> str:
+    """`dsn` as libpq and psycopg 3 read it, whatever driver it named."""
+    return make_url(dsn).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def setting_names() -> list[str]:
+    """Every variable a deployment may set."""
+    return [name.upper() for name in Settings.model_fields]
+
+
+def misspelt_settings() -> list[str]:
+    """Variables that look like ours and are not, each as a sentence with the likeliest name."""
+    ours = setting_names()
+    strangers = [name for name in os.environ if name.startswith(OUR_PREFIXES) and name not in ours]
+    close = {name: difflib.get_close_matches(name, ours, n=1, cutoff=0.75) for name in strangers}
+    return [f"{name} is not a setting; did you mean {match[0]}?" for name, match in sorted(close.items()) if match]
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """The settings of this process, read once from the environment and `.env`.
+
+    Raises `SettingsError` naming every wrong variable; no value is printed, since it may be a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as refused:
+        lines = []
+        for error in refused.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in error["loc"]).upper()
+            said = error["msg"].removeprefix("Value error, ")
+            lines.append(f"{name} {said}" if name else said)
+        raise SettingsError("Settings are wrong:\n  " + "\n  ".join(lines)) from None

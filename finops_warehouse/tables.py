@@ -1,0 +1,264 @@
+"""The tables of schema `finops`, as Alembic compares them with a database.
+
+Columns carry FOCUS names in snake case where FOCUS has one. Money is NUMERIC without a scale: what the export
+says is kept to its last digit, and nothing is rounded on the way. Partitions are made by whoever writes first
+to a month, never by a migration, and there is no default partition: it would hide a missing one.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Column, Date, Identity, Index, Integer, LargeBinary, Numeric, Text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+
+SCHEMA = "finops"
+
+metadata = sa.MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    },
+)
+
+Instant = TIMESTAMP(timezone=True)
+
+CREDIT_TYPES = (
+    "committed_usage_discount",
+    "committed_usage_discount_dollar_base",
+    "discount",
+    "fee_utilization_offset",
+    "free_tier",
+    "promotion",
+    "reseller_margin",
+    "subscription_benefit",
+    "sustained_usage_discount",
+    "other",
+)
+"""Google's credit types; `other` holds those without a type (rows before 2020-09) and any not known yet."""
+
+CREDIT_COLUMNS = tuple(f"credit_{credit_type}" for credit_type in CREDIT_TYPES)
+
+
+def _money(*names: str, nullable: bool = True) -> list[Column[object]]:
+    return [Column(name, Numeric, nullable=nullable) for name in names]
+
+
+def _text(*names: str, nullable: bool = True) -> list[Column[object]]:
+    return [Column(name, Text, nullable=nullable) for name in names]
+
+
+raw_charges = sa.Table(
+    "raw_charges",
+    metadata,
+    Column("export_day", Date, nullable=False),
+    Column("row_hash", LargeBinary, nullable=False),
+    Column("occurrence", Integer, nullable=False),
+    Column("usage_day", Date, nullable=False),
+    *_text("billing_account_id", "invoice_month", "billing_currency", "cost_type", nullable=False),
+    *_text("invoice_publisher_type", "service_id", "service_name", "sku_id", "sku_description"),
+    Column("usage_start_time", Instant, nullable=False),
+    Column("usage_end_time", Instant),
+    Column("export_time", Instant, nullable=False),
+    *_text("sub_account_id", "sub_account_name", "project_number", "project_ancestry_numbers"),
+    *(Column(name, JSONB) for name in ("project_ancestors", "project_labels", "labels", "system_labels", "tags")),
+    *_text("location", "country", "region", "zone"),
+    *_money("cost", nullable=False),
+    Column("credits", JSONB),
+    *_money(*CREDIT_COLUMNS),
+    *_money("billed_cost", nullable=False),
+    *_money("cost_at_list", "cost_at_effective_price_default", "cost_at_list_consumption_model"),
+    *_money("currency_conversion_rate", "consumed_quantity"),
+    *_text("consumed_unit"),
+    *_money("pricing_quantity"),
+    *_text("pricing_unit"),
+    *_money("effective_price", "tier_start_amount"),
+    *_text("price_unit"),
+    *_money("pricing_unit_quantity", "list_price", "effective_price_default", "list_price_consumption_model"),
+    *_text("adjustment_id", "adjustment_description", "adjustment_mode", "adjustment_type"),
+    *_text("consumption_model_id", "consumption_model_description", "transaction_type", "seller_name"),
+    *_text("resource_name", "resource_global_name", "subscription_instance_id"),
+    Column("extra", JSONB),
+    Index(None, "usage_day"),
+    postgresql_partition_by="RANGE (export_day)",
+    comment="One row of the billing export, as Google wrote it. (export_day, row_hash, occurrence) names a row for ever.",
+)
+
+COST_MEASURES = ("list_cost", "contracted_cost", "cost", *CREDIT_COLUMNS, "billed_cost", "effective_cost")
+"""Every additive amount of money, in the order tables hold them."""
+
+aggregated_cost_data = sa.Table(
+    "aggregated_cost_data",
+    metadata,
+    Column("usage_day", Date, nullable=False),
+    *_text("invoice_month", "billing_account_id", "billing_currency", nullable=False),
+    *_text("sub_account_id", "sub_account_name", "service_id", "service_name", "sku_id", "sku_description"),
+    *_text("region_id"),
+    *_text("charge_category", "cost_type", nullable=False),
+    *_text("consumed_unit", "pricing_unit"),
+    *_money(*COST_MEASURES, nullable=False),
+    *_money("consumed_quantity", "pricing_quantity"),
+    Column("charge_count", BigInteger, nullable=False),
+    Index(None, "usage_day"),
+    Index(None, "invoice_month"),
+    postgresql_partition_by="RANGE (usage_day)",
+    comment="The fact table: what each usage day cost by everything a reader may group by.",
+)
+
+
+def _rollup(name: str, *dimensions: str, comment: str) -> sa.Table:
+    """A daily rollup of the fact table by `dimensions`."""
+    return sa.Table(
+        name,
+        metadata,
+        Column("usage_day", Date, nullable=False),
+        *_text("invoice_month", "billing_account_id", "billing_currency", nullable=False),
+        *_text(*dimensions),
+        *_text("charge_category", nullable=False),
+        *_money(*COST_MEASURES, nullable=False),
+        Column("charge_count", BigInteger, nullable=False),
+        Index(None, "usage_day"),
+        comment=comment,
+    )
+
+
+cost_by_service_daily = _rollup(
+    "cost_by_service_daily", "service_id", "service_name", comment="What each service cost on each usage day."
+)
+cost_by_project_service_daily = _rollup(
+    "cost_by_project_service_daily",
+    *("sub_account_id", "sub_account_name", "service_id", "service_name"),
+    comment="What each project spent on each service on each usage day.",
+)
+cost_by_sku_region_daily = _rollup(
+    "cost_by_sku_region_daily",
+    *("service_id", "service_name", "sku_id", "sku_description", "region_id"),
+    comment="What each SKU cost in each region on each usage day.",
+)
+
+INVOICE_COSTS = ("cost_regular", "cost_tax", "cost_adjustment", "cost_rounding_error")
+
+invoice_months = sa.Table(
+    "invoice_months",
+    metadata,
+    *_text("invoice_month", "billing_account_id", "billing_currency", nullable=False),
+    *_money(*INVOICE_COSTS, *CREDIT_COLUMNS, "billed_cost", nullable=False),
+    Column("charge_count", BigInteger, nullable=False),
+    Column("closing_from", Date, nullable=False),
+    Column("closed_from", Date, nullable=False),
+    *_money("invoice_total", "residual"),
+    sa.PrimaryKeyConstraint("invoice_month", "billing_account_id", "billing_currency"),
+    comment="What each invoice adds up to, and what is left when the invoice's own total is taken away.",
+)
+
+invoices = sa.Table(
+    "invoices",
+    metadata,
+    *_text("billing_account_id", "invoice_month", "billing_currency", nullable=False),
+    *_money("total", nullable=False),
+    Column("received_at", Instant, nullable=False, server_default=sa.func.now()),
+    sa.PrimaryKeyConstraint("billing_account_id", "invoice_month", "billing_currency"),
+    comment="Totals of the invoices Google sent, as somebody handed them in.",
+)
+
+export_day_ledger = sa.Table(
+    "export_day_ledger",
+    metadata,
+    Column("export_day", Date, primary_key=True),
+    *_text("source_url", "fingerprint", nullable=False),
+    Column("row_count", BigInteger, nullable=False),
+    Column("bytes_read", BigInteger, nullable=False),
+    Column("unknown_columns", ARRAY(Text), nullable=False),
+    Column("load_count", Integer, nullable=False),
+    Column("loaded_at", Instant, nullable=False),
+    comment="Which export days are loaded, and the fingerprint of what was loaded.",
+)
+
+usage_day_arrivals = sa.Table(
+    "usage_day_arrivals",
+    metadata,
+    Column("export_day", Date, nullable=False),
+    Column("usage_day", Date, nullable=False),
+    *_text("invoice_month", "billing_account_id", "billing_currency", nullable=False),
+    *_text("service_name"),
+    Column("charge_count", BigInteger, nullable=False),
+    Column("correction_count", BigInteger, nullable=False),
+    *_money("cost", "billed_cost", nullable=False),
+    Column("last_export_time", Instant, nullable=False),
+    Index(None, "usage_day", "export_day"),
+    Index(None, "export_day"),
+    Index(None, "invoice_month"),
+    comment="What each export day brought for each usage day, counted in the source before a row is copied.",
+)
+
+usage_day_ledger = sa.Table(
+    "usage_day_ledger",
+    metadata,
+    Column("usage_day", Date, primary_key=True),
+    Column("source_version", BigInteger, nullable=False),
+    Column("touched_at", Instant, nullable=False),
+    comment="How often the charges of a usage day have moved. A table built from less is behind.",
+)
+
+usage_day_changes = sa.Table(
+    "usage_day_changes",
+    metadata,
+    Column("usage_day", Date, nullable=False),
+    Column("source_version", BigInteger, nullable=False),
+    Column("export_day", Date, nullable=False),
+    *_text("cause", nullable=False),
+    Column("noted_at", Instant, nullable=False, server_default=sa.func.now()),
+    sa.PrimaryKeyConstraint("usage_day", "source_version"),
+    comment="Why each version of a usage day exists: the export day that moved it, and how.",
+)
+
+invoice_month_ledger = sa.Table(
+    "invoice_month_ledger",
+    metadata,
+    Column("invoice_month", Text, primary_key=True),
+    Column("source_version", BigInteger, nullable=False),
+    Column("touched_at", Instant, nullable=False),
+    comment="How often the facts of an invoice month have moved.",
+)
+
+materialisation = sa.Table(
+    "materialisation",
+    metadata,
+    *_text("asset", "partition_key", nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("source_version", BigInteger, nullable=False),
+    Column("row_count", BigInteger, nullable=False),
+    *_text("run_id"),
+    Column("materialised_at", Instant, nullable=False),
+    sa.PrimaryKeyConstraint("asset", "partition_key"),
+    comment="What is served: which version of each partition, built from which version of its source, by which run.",
+)
+
+materialisation_version = sa.Sequence("materialisation_version", metadata=metadata)
+
+build_attempts = sa.Table(
+    "build_attempts",
+    metadata,
+    *_text("asset", "partition_key", nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Instant, nullable=False),
+    Column("parked_at", Instant),
+    *_text("last_error", nullable=False),
+    sa.PrimaryKeyConstraint("asset", "partition_key"),
+    comment="Partitions whose last build failed. Gone again with the first build that succeeds.",
+)
+
+restatements = sa.Table(
+    "restatements",
+    metadata,
+    Column("restatement_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("usage_day", Date, nullable=False),
+    *_text("billing_account_id", "billing_currency", nullable=False),
+    *_money("billed_cost_before", "billed_cost_after", nullable=False),
+    *_text("cause", nullable=False),
+    Column("export_days", ARRAY(Date), nullable=False),
+    Column("source_version", BigInteger, nullable=False),
+    *_text("run_id"),
+    Column("restated_at", Instant, nullable=False, server_default=sa.func.now()),
+    Index(None, "usage_day"),
+    comment="Every served total that moved after it was first served: before, after and why.",
+)
