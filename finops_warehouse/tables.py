@@ -80,7 +80,7 @@ raw_charges = sa.Table(
     Column("extra", JSONB),
     Index(None, "usage_day"),
     postgresql_partition_by="RANGE (export_day)",
-    comment="One row of the billing export, as Google wrote it. (export_day, row_hash, occurrence) names a row for ever.",
+    comment="One row of the billing export. (export_day, row_hash, occurrence) names a row for ever.",
 )
 
 COST_MEASURES = ("list_cost", "contracted_cost", "cost", *CREDIT_COLUMNS, "billed_cost", "effective_cost")
@@ -230,7 +230,7 @@ materialisation = sa.Table(
     *_text("run_id"),
     Column("materialised_at", Instant, nullable=False),
     sa.PrimaryKeyConstraint("asset", "partition_key"),
-    comment="What is served: which version of each partition, built from which version of its source, by which run.",
+    comment="What is served: the version of each partition, the version of its source, and the run.",
 )
 
 materialisation_version = sa.Sequence("materialisation_version", metadata=metadata)

@@ -6,14 +6,14 @@ reported, never dropped. A column that no figure can be made without must be the
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
-from duckdb import DuckDBPyType
+from duckdb.sqltypes import DuckDBPyType
 
 from finops_warehouse.errors import BadValue, MissingColumn, WrongColumnType
 
@@ -74,12 +74,19 @@ _NUMBERS = frozenset(
         "decimal",
     }
 )
-_ARROW_TYPES = {
+_ARROW_TYPES: dict[str, pa.DataType] = {
     "STRING": pa.string(),
     "FLOAT": pa.float64(),
     "NUMERIC": pa.decimal128(38, 9),
     "TIMESTAMP": pa.timestamp("us", "UTC"),
     "BOOLEAN": pa.bool_(),
+}
+_SQL_TYPES = {
+    "STRING": "VARCHAR",
+    "FLOAT": "DOUBLE",
+    "NUMERIC": "DECIMAL(38,9)",
+    "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
+    "BOOLEAN": "BOOLEAN",
 }
 
 
@@ -101,7 +108,8 @@ def conforming_select(held: Mapping[str, DuckDBPyType], place: str, *, is_json: 
     """
     columns = _Columns(place, is_json)
     by_name = {name.lower(): (name, found) for name, found in held.items()}
-    select, unknown = [], []
+    select: list[str] = []
+    unknown: list[tuple[str, str]] = []
     for field in EXPORT_FIELDS:
         name, found = by_name.pop(field.name, (field.name, None))
         column = _quoted(name)
@@ -122,11 +130,7 @@ def json_reading_types(inferred: Mapping[str, DuckDBPyType], place: str) -> dict
 
     Left to itself DuckDB would read a label that looks like a date as a date and change how it is written.
     """
-    known = {field.name: field for field in EXPORT_FIELDS}
-    return {
-        name: _json_reading_type(found, known[name.lower()].type, name, place) if name.lower() in known else "JSON"
-        for name, found in inferred.items()
-    }
+    return dict(_json_reading_types(list(inferred.items()), EXPORT_FIELDS, "", place))
 
 
 def refused_value(error: Exception, place: str) -> BadValue | None:
@@ -185,7 +189,7 @@ class _Columns:
         """Every field inside `value` that the contract does not know, with the SQL that reads it."""
         if pa.types.is_list(expected) and found.id == "list":
             element = _element_name(path)
-            inside = self.unknown_values(element, found.children[0][1], expected.value_type, path)
+            inside = self.unknown_values(element, _item_type(found), expected.value_type, path)
             for inner_path, inner in inside:
                 yield inner_path, f"list_transform({value}, lambda {element}: {inner})"
         elif pa.types.is_struct(expected) and found.id == "struct":
@@ -197,11 +201,11 @@ class _Columns:
                 else:
                     yield inner_path, inner
 
-    def _converted_list(self, value: str, found: DuckDBPyType, expected: pa.ListType[Any], path: str) -> str:
+    def _converted_list(self, value: str, found: DuckDBPyType, expected: "pa.ListType[Any]", path: str) -> str:
         if found.id not in {"list", "array"}:
             raise self._wrong_type(found, expected, path)
         element = _element_name(path)
-        item = self.converted(element, found.children[0][1], expected.value_type, path)
+        item = self.converted(element, _item_type(found), expected.value_type, path)
         items = value if item == element else f"list_transform({value}, lambda {element}: {item})"
         # A repeated field without values is an empty list in BigQuery and NULL in some files: one of them is enough.
         return f"coalesce({items}, {_nothing(expected)})"
@@ -243,34 +247,30 @@ class _Columns:
         return _wrong_type(self._place, path, str(found), expected)
 
 
-def _json_reading_type(found: DuckDBPyType, expected: pa.DataType, path: str, place: str) -> str:
-    is_nested = found.id in {"list", "struct", "map"}
-    if pa.types.is_list(expected):
-        if found.id == "list":
-            return f"{_json_reading_type(found.children[0][1], expected.value_type, path, place)}[]"
-    elif pa.types.is_struct(expected):
-        if found.id == "struct":
-            return _json_struct_reading_type(found, expected, path, place)
-    elif not is_nested:
-        return "VARCHAR"
-    # JSON and NULL are what DuckDB says of a column whose values (none, or only empty ones) show no shape.
-    if is_nested or found.id not in {"json", "null"} and str(found) not in {"JSON", '"NULL"'}:
-        raise _wrong_type(place, path, str(found), expected)
-    return _text_type(expected)
-
-
-def _json_struct_reading_type(found: DuckDBPyType, expected: pa.StructType, path: str, place: str) -> str:
+def _json_reading_types(
+    inferred: Iterable[tuple[str, DuckDBPyType]], expected: Iterable["pa.Field[Any]"], parent: str, place: str
+) -> Iterator[tuple[str, str]]:
     known = {field.name: field for field in expected}
-    fields = [
-        (
-            name,
-            _json_reading_type(inner, known[name.lower()].type, f"{path}.{name}", place)
-            if name.lower() in known
-            else "JSON",
-        )
-        for name, inner in _struct_fields(found)
-    ]
-    return f"STRUCT({', '.join(f'{_quoted(name)} {kind}' for name, kind in fields)})"
+    for name, found in inferred:
+        if field := known.get(name.lower()):
+            yield name, _json_reading_type(found, field.type, parent + name, place)
+        else:
+            yield name, "JSON"
+
+
+def _json_reading_type(found: DuckDBPyType, expected: pa.DataType, path: str, place: str) -> str:
+    if str(found) in {"JSON", '"NULL"'}:
+        # What DuckDB says of a column whose values show no one shape: all NULL, all empty, or mixed. The last of
+        # them fails as soon as the rows are read.
+        return _text_type(expected)
+    if pa.types.is_list(expected) and found.id == "list":
+        return f"{_json_reading_type(_item_type(found), expected.value_type, path, place)}[]"
+    if pa.types.is_struct(expected) and found.id == "struct":
+        fields = _json_reading_types(_struct_fields(found), expected, f"{path}.", place)
+        return f"STRUCT({', '.join(f'{_quoted(name)} {kind}' for name, kind in fields)})"
+    if pa.types.is_nested(expected) or found.id in {"list", "struct", "map"}:
+        raise _wrong_type(place, path, str(found), expected)
+    return "VARCHAR"
 
 
 def _wrong_type(place: str, path: str, found: str, expected: pa.DataType) -> WrongColumnType:
@@ -304,7 +304,12 @@ def _nothing(expected: pa.DataType) -> str:
 
 
 def _struct_fields(found: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
-    return [(str(name), inner) for name, inner in found.children]
+    return cast("list[tuple[str, DuckDBPyType]]", found.children)
+
+
+def _item_type(found: DuckDBPyType) -> DuckDBPyType:
+    [(_, inner), *_] = _struct_fields(found)
+    return inner
 
 
 def _element_name(path: str) -> str:
@@ -330,14 +335,7 @@ def _sql_type(expected: pa.DataType) -> str:
         return f"{_sql_type(expected.value_type)}[]"
     if pa.types.is_struct(expected):
         return f"STRUCT({', '.join(f'{_quoted(field.name)} {_sql_type(field.type)}' for field in expected)})"
-    if pa.types.is_decimal(expected):
-        return f"DECIMAL({expected.precision},{expected.scale})"
-    return {
-        pa.string(): "VARCHAR",
-        pa.float64(): "DOUBLE",
-        pa.timestamp("us", "UTC"): "TIMESTAMP WITH TIME ZONE",
-        pa.bool_(): "BOOLEAN",
-    }[expected]
+    return _SQL_TYPES[_export_type(expected)]
 
 
 def _text_type(expected: pa.DataType) -> str:
@@ -358,7 +356,7 @@ def _export_type(expected: pa.DataType) -> str:
     return next(name for name, arrow in _ARROW_TYPES.items() if arrow == expected)
 
 
-def _arrow_field(column: dict[str, Any]) -> pa.Field[Any]:
+def _arrow_field(column: dict[str, Any]) -> "pa.Field[Any]":
     if column["type"] == "RECORD":
         kind: pa.DataType = pa.struct([_arrow_field(field) for field in column["fields"]])
     else:
@@ -366,7 +364,7 @@ def _arrow_field(column: dict[str, Any]) -> pa.Field[Any]:
     return pa.field(column["name"], pa.list_(kind) if column["mode"] == "REPEATED" else kind)
 
 
-def _export_fields() -> tuple[pa.Field[Any], ...]:
+def _export_fields() -> tuple["pa.Field[Any]", ...]:
     packaged = files("finops_pipeline.sources").joinpath("detailed_export_schema.json").read_text(encoding="utf-8")
     return tuple(_arrow_field(column) for column in json.loads(packaged))
 

@@ -1,4 +1,4 @@
-"""A billing export kept as files: one folder per export day, Parquet or JSON Lines as BigQuery's own export writes them.
+"""A billing export kept as files: a folder per export day, Parquet or JSON Lines as BigQuery's own export writes them.
 
 Files of one day may have been written under different schemas, so each is made to conform by itself. Their order is
 that of their names. Whatever is wrong with a file is said with its name.
@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from duckdb.sqltypes import DuckDBPyType
 
 from finops_pipeline.sources.base import ExportDayRead
 from finops_pipeline.sources.contract import (
@@ -134,15 +135,15 @@ def _plan(connection: duckdb.DuckDBPyConnection, path: Path) -> _FilePlan | None
         return _FilePlan(path, opened, conforming_select(_columns(connection, opened), place, is_json=True))
 
 
-def _streamed(connection: duckdb.DuckDBPyConnection, plans: list[_FilePlan]) -> Iterator[pa.RecordBatch]:
+def _streamed(connection: duckdb.DuckDBPyConnection, plans: list[_FilePlan]) -> Generator[pa.RecordBatch, None, None]:
     for plan in plans:
         with _errors_of(plan.path):
-            query = f"SELECT {plan.select.select_list} FROM {plan.table_function}"
+            query = f"SELECT {plan.select.select_list} FROM {plan.table_function}"  # noqa: S608  every name in it is quoted
             with closing(connection.sql(query).to_arrow_reader(BATCH_ROWS)) as reader:
                 yield from map(as_contract, reader)
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, table_function: str) -> dict[str, duckdb.DuckDBPyType]:
+def _columns(connection: duckdb.DuckDBPyConnection, table_function: str) -> dict[str, DuckDBPyType]:
     relation = connection.sql(f"FROM {table_function}")
     return dict(zip(relation.columns, relation.types, strict=True))
 
@@ -220,8 +221,7 @@ def _content_hash(path: Path, size: int, modified_ns: int) -> str:  # noqa: ARG0
 
 
 def _is_blank(path: Path) -> bool:
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         while chunk := file.read(65_536):
             if chunk.strip():
                 return False

@@ -259,7 +259,7 @@ def upgrade() -> None:
         sa.Column("materialised_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("asset", "partition_key", name=op.f("materialisation_pkey")),
         schema="finops",
-        comment="What is served: which version of each partition, built from which version of its source, by which run.",
+        comment="What is served: the version of each partition, the version of its source, and the run.",
     )
     op.create_table(
         "raw_charges",
@@ -333,7 +333,7 @@ def upgrade() -> None:
         sa.Column("subscription_instance_id", sa.Text(), nullable=True),
         sa.Column("extra", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         schema="finops",
-        comment="One row of the billing export, as Google wrote it. (export_day, row_hash, occurrence) names a row for ever.",
+        comment="One row of the billing export. (export_day, row_hash, occurrence) names a row for ever.",
         postgresql_partition_by="RANGE (export_day)",
     )
     op.create_index(op.f("raw_charges_usage_day_idx"), "raw_charges", ["usage_day"], unique=False, schema="finops")

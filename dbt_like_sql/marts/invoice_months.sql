@@ -1,0 +1,108 @@
+/*
+description: >-
+  What each invoice adds up to, by cost type and credit type, and what is left when the total that Google printed
+  on it is taken away. A correction is on the invoice of the month it was issued in, whatever day it corrects.
+grain: [invoice_month, billing_account_id, billing_currency]
+partition: invoice_month
+inputs: [aggregated_cost_data, invoices]
+owner: finops
+columns:
+  invoice_month: {description: "The invoice, YYYYMM", tests: [not_null]}
+  billing_account_id: {description: "Billing account that pays", tests: [not_null]}
+  billing_currency: {description: "Currency of every amount in the row", tests: [not_null]}
+  cost_regular: {description: "Usage and purchases before credits", unit: billing_currency, tests: [not_null]}
+  cost_tax: {description: "Taxes", unit: billing_currency, tests: [not_null]}
+  cost_adjustment: {description: "Corrections and goodwill", unit: billing_currency, tests: [not_null]}
+  cost_rounding_error: {description: "What rounds the invoice to whole cents", unit: billing_currency, tests: [not_null]}
+  credit_committed_usage_discount: {description: "Resource-based commitments, the covered usage", unit: billing_currency, tests: [not_null]}
+  credit_committed_usage_discount_dollar_base: {description: "Spend-based commitments of the older model, the covered usage", unit: billing_currency, tests: [not_null]}
+  credit_discount: {description: "Negotiated discounts", unit: billing_currency, tests: [not_null]}
+  credit_fee_utilization_offset: {description: "Takes back the fee of a used commitment, which its usage carries again; not a saving", unit: billing_currency, tests: [not_null]}
+  credit_free_tier: {description: "Free tiers", unit: billing_currency, tests: [not_null]}
+  credit_promotion: {description: "Promotions and trials", unit: billing_currency, tests: [not_null]}
+  credit_reseller_margin: {description: "A reseller's margin", unit: billing_currency, tests: [not_null]}
+  credit_subscription_benefit: {description: "Benefits of subscriptions", unit: billing_currency, tests: [not_null]}
+  credit_sustained_usage_discount: {description: "Sustained use", unit: billing_currency, tests: [not_null]}
+  credit_other: {description: "Credits of no type or of one not known yet", unit: billing_currency, tests: [not_null]}
+  billed_cost: {description: "The sum of all of these: what the invoice should say", unit: billing_currency, tests: [not_null]}
+  charge_count: {description: "Rows of the export on this invoice", tests: [not_null]}
+  closing_from: {description: "First day after the month: usage no longer falls into it, late rows still do"}
+  closed_from: {description: "Fifth business day after the month: the invoice is out, nothing may move any more"}
+  invoice_total: {description: "The total on the invoice, once somebody handed it in", unit: billing_currency}
+  residual: {description: "billed_cost less invoice_total; 0 is the proof", unit: billing_currency}
+identities:
+  - billed_cost = cost_regular + cost_tax + cost_adjustment + cost_rounding_error + credits
+*/
+with facts as (
+    select * from finops.aggregated_cost_data
+    where invoice_month = :invoice_month
+),
+
+summed as (
+    select
+        invoice_month,
+        billing_account_id,
+        billing_currency,
+        coalesce(sum(cost) filter (where cost_type = 'regular'), 0) as cost_regular,
+        coalesce(sum(cost) filter (where cost_type = 'tax'), 0) as cost_tax,
+        coalesce(sum(cost) filter (where cost_type not in ('regular', 'tax', 'rounding_error')), 0) as cost_adjustment,
+        coalesce(sum(cost) filter (where cost_type = 'rounding_error'), 0) as cost_rounding_error,
+        sum(credit_committed_usage_discount) as credit_committed_usage_discount,
+        sum(credit_committed_usage_discount_dollar_base) as credit_committed_usage_discount_dollar_base,
+        sum(credit_discount) as credit_discount,
+        sum(credit_fee_utilization_offset) as credit_fee_utilization_offset,
+        sum(credit_free_tier) as credit_free_tier,
+        sum(credit_promotion) as credit_promotion,
+        sum(credit_reseller_margin) as credit_reseller_margin,
+        sum(credit_subscription_benefit) as credit_subscription_benefit,
+        sum(credit_sustained_usage_discount) as credit_sustained_usage_discount,
+        sum(credit_other) as credit_other,
+        sum(billed_cost) as billed_cost,
+        sum(charge_count) as charge_count
+    from facts
+    group by invoice_month, billing_account_id, billing_currency
+),
+
+closing as (
+    select
+        month_end::date as closing_from,
+        -- Google's invoice is there by the fifth business day of the next month.
+        (
+            select day::date
+            from generate_series(month_end, month_end + interval '10 days', interval '1 day') as day
+            where extract(isodow from day) < 6
+            order by day offset 4 limit 1
+        ) as closed_from
+    from (select to_date(:invoice_month, 'YYYYMM') + interval '1 month' as month_end) as month
+)
+
+select
+    summed.invoice_month,
+    summed.billing_account_id,
+    summed.billing_currency,
+    summed.cost_regular,
+    summed.cost_tax,
+    summed.cost_adjustment,
+    summed.cost_rounding_error,
+    summed.credit_committed_usage_discount,
+    summed.credit_committed_usage_discount_dollar_base,
+    summed.credit_discount,
+    summed.credit_fee_utilization_offset,
+    summed.credit_free_tier,
+    summed.credit_promotion,
+    summed.credit_reseller_margin,
+    summed.credit_subscription_benefit,
+    summed.credit_sustained_usage_discount,
+    summed.credit_other,
+    summed.billed_cost,
+    summed.charge_count,
+    closing.closing_from,
+    closing.closed_from,
+    invoices.total as invoice_total,
+    summed.billed_cost - invoices.total as residual
+from summed
+cross join closing
+left join finops.invoices as invoices
+    on invoices.invoice_month = summed.invoice_month
+    and invoices.billing_account_id = summed.billing_account_id
+    and invoices.billing_currency = summed.billing_currency

@@ -1,0 +1,130 @@
+"""Tables made by the models of `dbt_like_sql/`: adding a table is adding its file and its columns.
+
+An asset takes from the model's header what Dagster shows: description, inputs, columns with their units, and
+the column lineage that sqlglot reads from the query.
+"""
+
+from datetime import date
+
+import dagster as dg
+import sqlglot
+from sqlglot import exp
+from sqlglot.lineage import Node, lineage
+
+from finops_pipeline.assets.days import Metadata, amounts, build_each
+from finops_pipeline.partitions import MAX_DAYS_PER_RUN, invoice_months, usage_days
+from finops_pipeline.rebuilding import FACT_TABLE, Rebuilt, rebuild_invoice_month, rebuild_usage_day
+from finops_pipeline.warehouse import Warehouse
+from finops_warehouse.sql_models import PARAMETER, SqlModel, postgres_models
+from finops_warehouse.tables import metadata as tables
+
+
+def sql_assets() -> list[dg.AssetsDefinition]:
+    """An asset for every Postgres model."""
+    return [_asset(model) for model in postgres_models()]
+
+
+def daily_inputs() -> dict[str, str | None]:
+    """Each table by usage day with the table it is built from; None for the fact table, built from the charges."""
+    daily = (model for model in postgres_models() if model.header.partition == "usage_day")
+    return {model.table: None if model.table == FACT_TABLE else model.header.inputs[0] for model in daily}
+
+
+def monthly_tables() -> list[str]:
+    """The tables by invoice month."""
+    return [model.table for model in postgres_models() if model.header.partition == "invoice_month"]
+
+
+def _asset(model: SqlModel) -> dg.AssetsDefinition:
+    by_usage_day = model.header.partition == "usage_day"
+
+    @dg.asset(
+        name=model.table,
+        description=f"{model.header.description}\n\nOne row for each {', '.join(model.header.grain)}. Made by `{model.path}`.",
+        partitions_def=usage_days if by_usage_day else invoice_months,
+        deps=_deps(model),
+        backfill_policy=dg.BackfillPolicy.multi_run(MAX_DAYS_PER_RUN),
+        group_name=model.layer,
+        owners=[f"team:{model.header.owner}"],
+        kinds={"postgres", "sql"},
+        metadata={
+            "dagster/table_name": f"finops.{model.table}",
+            "dagster/partition_expr": model.header.partition,
+            "dagster/column_schema": _column_schema(model),
+            "dagster/column_lineage": column_lineage(model),
+            "identities": dg.MetadataValue.json(list(model.header.identities)),
+            "query": dg.MetadataValue.md(f"```sql\n{model.query}\n```"),
+        },
+    )
+    def build(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
+        with warehouse.connection() as connection:
+
+            def rebuild(key: str) -> Metadata:
+                if by_usage_day:
+                    day = date.fromisoformat(key)
+                    return _metadata(rebuild_usage_day(connection, model, day, run_id=context.run_id))
+                return _metadata(rebuild_invoice_month(connection, model, key, run_id=context.run_id))
+
+            build_each(context, connection, rebuild)
+
+    return build
+
+
+def _deps(model: SqlModel) -> list[dg.AssetDep]:
+    if model.table == FACT_TABLE:
+        return [dg.AssetDep("usage_day_charges")]
+    if model.header.partition == "usage_day":
+        return [dg.AssetDep(table) for table in model.header.inputs]
+    # An invoice holds corrections of any earlier month; the ledger knows of which, the graph draws two months.
+    reach = dg.TimeWindowPartitionMapping(start_offset=-2, allow_nonexistent_upstream_partitions=True)
+    return [dg.AssetDep(FACT_TABLE, partition_mapping=reach)]
+
+
+def _column_schema(model: SqlModel) -> dg.TableSchema:
+    types = {column.name: str(column.type).lower() for column in tables.tables[f"finops.{model.table}"].columns}
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                name,
+                type=types[name],
+                description=doc.description + (f" (in {doc.unit})" if doc.unit else ""),
+                constraints=dg.TableColumnConstraints(nullable="not_null" not in doc.tests),
+            )
+            for name, doc in model.header.columns.items()
+        ]
+    )
+
+
+def column_lineage(model: SqlModel) -> dg.TableColumnLineage:
+    """For every column of the model's table, the columns of its inputs it is made from."""
+    query = sqlglot.parse_one(PARAMETER.sub("null", model.query), dialect="postgres")
+    schema = {
+        "finops": {
+            table.name: {column.name: str(column.type).lower() for column in table.columns}
+            for table in tables.tables.values()
+        }
+    }
+    return dg.TableColumnLineage(
+        {
+            name: sorted(_origins(lineage(name, query, schema=schema, dialect="postgres")))
+            for name in model.header.columns
+        }
+    )
+
+
+def _origins(node: Node) -> set[dg.TableColumnDep]:
+    origins = set()
+    for leaf in node.walk():
+        if isinstance(leaf.expression, exp.Table) and leaf.expression.db == "finops":
+            origins.add(dg.TableColumnDep(dg.AssetKey(leaf.expression.name), leaf.name.split(".")[-1].strip('"')))
+    return origins
+
+
+def _metadata(rebuilt: Rebuilt) -> Metadata:
+    return {
+        "dagster/partition_row_count": dg.MetadataValue.int(rebuilt.row_count),
+        "source_version": dg.MetadataValue.int(rebuilt.source_version),
+        "version": dg.MetadataValue.int(rebuilt.version),
+        "restated": dg.MetadataValue.bool(rebuilt.restated),
+        **amounts(rebuilt.billed_cost),
+    }

@@ -1,0 +1,85 @@
+"""The identities as Dagster checks. Those that would make a served number wrong block what is built from it.
+
+A check of a run looks at the partitions of that run and names the ones that fail; started by hand it looks at
+everything. They repeat, on what is stored now, what each build has already proven before it committed.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from finops_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG
+from finops_pipeline.warehouse import Warehouse
+from finops_warehouse import identities
+from finops_warehouse.freshness import complete_through
+from finops_warehouse.identities import Difference, Identity
+
+MAX_LISTED = 50
+STALE_AFTER_DAYS = 4  # Google's own charges take up to two days; two more are ours to explain
+
+
+def all_checks() -> list[dg.AssetChecksDefinition]:
+    """Every check of the graph."""
+    blocking = [
+        identities.RAW_EQUALS_SOURCE,
+        identities.FACTS_EQUAL_RAW,
+        identities.MONTHS_EQUAL_FACTS,
+        *identities.rollup_identities(),
+    ]
+    return [*(_identity_check(identity) for identity in blocking), closed_months_equal_invoices, usage_days_are_recent]
+
+
+def _identity_check(identity: Identity) -> dg.AssetChecksDefinition:
+    name = f"equals_{identity.against}"
+
+    @dg.asset_check(
+        asset=identity.table,
+        name=name,
+        blocking=True,
+        description=f"{identity.name}, to the last digit, for every account and currency of every {identity.clock}.",
+    )
+    def check(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
+        first, last = partition_window(context)
+        with warehouse.connection() as connection:
+            return _result(identities.differences(connection, identity, first, last))
+
+    return check
+
+
+@dg.asset_check(asset="invoice_months", blocking=True)
+def closed_months_equal_invoices(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
+    """Every closed month whose invoice was handed in adds up to it, to the cent."""
+    first, last = partition_window(context)
+    with warehouse.connection() as connection:
+        return _result(identities.unsettled_invoices(connection, first, last))
+
+
+@dg.asset_check(asset="aggregated_cost_data")
+def usage_days_are_recent(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """The last complete usage day is no older than four days: what a reader means by fresh."""
+    with warehouse.connection() as connection:
+        complete = complete_through(connection)
+    today = datetime.now(UTC).date()
+    return dg.AssetCheckResult(
+        passed=complete is not None and today - complete <= timedelta(days=STALE_AFTER_DAYS),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"complete_through": str(complete)},
+    )
+
+
+def partition_window(context: dg.AssetCheckExecutionContext) -> tuple[str | None, str | None]:
+    """The first and last partition of the run a check runs in; open on both sides when it has none."""
+    tags = context.run.tags
+    one = tags.get("dagster/partition")
+    return tags.get(RANGE_START_TAG, one), tags.get(RANGE_END_TAG, one)
+
+
+def _result(found: Sequence[Difference]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=not found,
+        metadata={
+            "differences": len(found),
+            **({"first_differences": dg.MetadataValue.json([str(d) for d in found[:MAX_LISTED]])} if found else {}),
+        },
+    )

@@ -1,0 +1,281 @@
+"""Copying an export day into `raw_charges`: checked as a whole first, then replaced in one transaction.
+
+The day is first read to the end into a scratch file on disk. A source that breaks off, a bad value in the last
+row or a slow network therefore costs time and never holds a lock or leaves half a day behind. Rows are never
+matched or de-duplicated: the export has no row id, and two equal rows are two charges.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pyarrow as pa
+from pgpq import ArrowToPostgresBinaryEncoder
+from pgpq.encoders import StringEncoderBuilder
+from pgpq.schema import Jsonb
+from psycopg import sql
+
+from finops_pipeline.sources.base import BillingSource, ExportDayRead
+from finops_pipeline.sources.contract import EXPORT_SCHEMA
+from finops_warehouse import ledger
+from finops_warehouse.errors import BadValue, ProofFailed, SourceError
+from finops_warehouse.partitions import ensure_month
+from finops_warehouse.sql_models import sql_model
+from finops_warehouse.tables import raw_charges
+
+COLUMNS = tuple(column.name for column in raw_charges.columns)
+JSONB_COLUMNS = frozenset(
+    ("project_ancestors", "project_labels", "labels", "system_labels", "tags", "credits", "extra")
+)
+BATCH_ROWS = 16_384
+SCRATCH_MEMORY = "1GB"  # what a day may take in memory; what is beyond goes to the scratch file
+
+ARRIVALS = """
+    select usage_day, invoice_month, billing_account_id, billing_currency, service_name,
+        count(*), count(*) filter (where cost_type = 'adjustment' or adjustment_type is not null),
+        sum(cost), sum(billed_cost), max(export_time)
+    from charges group by all order by all
+"""
+
+WITH_OCCURRENCE = """
+    with repeated as (select row_hash from charges group by row_hash having count(*) > 1),
+    numbered as (
+        -- Only rows that are not alone need counting; sorting every row of a big day would cost more than the load.
+        select charges.rowid as row, row_number() over (partition by row_hash order by charges.rowid) as nth
+        from charges semi join repeated using (row_hash)
+    )
+    select charges.*, coalesce(numbered.nth, 1)::integer as occurrence
+    from charges left join numbered on charges.rowid = numbered.row
+"""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a load did."""
+
+    export_day: date
+    row_count: int
+    billed_cost: dict[str, Decimal]
+    """By currency."""
+    touched_usage_days: tuple[date, ...]
+    unknown_columns: tuple[str, ...]
+    bytes_read: int
+    version: int
+
+
+def load_export_day(
+    connection: psycopg.Connection,
+    source: BillingSource,
+    export_day: date,
+    *,
+    fingerprint: str,
+    billing_timezone: str,
+    first_usage_day: date,
+    run_id: str,
+) -> Loaded:
+    """Make `raw_charges` hold exactly what the source holds for `export_day`.
+
+    `fingerprint` is the one the source gave *before* the day was read, so that a change in between is seen
+    again. Raises a `SourceError` when the source cannot be read as it is and `ProofFailed` when what arrived
+    is not what was sent; the tables are then as before.
+    """
+    with tempfile.TemporaryDirectory(prefix="finops-load-") as folder, source.read(export_day) as day:
+        scratch = _scratch(Path(folder))
+        try:
+            _read_to_the_end(scratch, day, export_day, billing_timezone)
+            arrivals = scratch.execute(ARRIVALS).fetchall()
+            _refuse_days_without_partition(arrivals, first_usage_day, export_day)
+            ensure_month(connection, "raw_charges", export_day)
+            with connection.transaction():
+                return _replace(connection, scratch, arrivals, day, export_day, source.url, fingerprint, run_id)
+        finally:
+            scratch.close()
+
+
+def _scratch(folder: Path) -> duckdb.DuckDBPyConnection:
+    scratch = duckdb.connect(str(folder / "day.duckdb"))
+    scratch.execute("set timezone = 'UTC'")
+    scratch.execute(f"set memory_limit = '{SCRATCH_MEMORY}'")
+    scratch.execute(f"set temp_directory = '{folder}'")
+    return scratch
+
+
+def _read_to_the_end(
+    scratch: duckdb.DuckDBPyConnection, day: ExportDayRead, export_day: date, billing_timezone: str
+) -> None:
+    refused: list[SourceError] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from day.batches
+        except SourceError as error:
+            refused.append(error)  # DuckDB would wrap it into an error of its own
+            raise
+
+    scratch.register("billing_export", pa.RecordBatchReader.from_batches(EXPORT_SCHEMA, batches()))
+    extract = sql_model("extract", "raw_charges").query
+    try:
+        scratch.execute(
+            f"create table charges as {extract}", {"export_day": export_day, "billing_timezone": billing_timezone}
+        )
+    except duckdb.Error as error:
+        if refused:
+            raise refused[0] from None
+        said = str(error).removeprefix("Invalid Input Error: ").splitlines()[0]
+        raise BadValue(
+            f"Export day {export_day} cannot be loaded: {said}. Nothing of it was loaded. "
+            "Correct or re-export that day; the days around it can be loaded meanwhile."
+        ) from None
+    finally:
+        scratch.unregister("billing_export")
+
+
+def _refuse_days_without_partition(arrivals: list[tuple[date, ...]], first_usage_day: date, export_day: date) -> None:
+    oldest = min((row[0] for row in arrivals), default=first_usage_day)
+    if oldest < first_usage_day:
+        raise BadValue(
+            f"Export day {export_day} holds charges for usage day {oldest}, before BILLING_START_DAY "
+            f"({first_usage_day}). Nothing of it was loaded. Set BILLING_START_DAY={oldest} or earlier."
+        )
+
+
+def _replace(
+    connection: psycopg.Connection,
+    scratch: duckdb.DuckDBPyConnection,
+    arrivals: list[tuple[date, ...]],
+    day: ExportDayRead,
+    export_day: date,
+    source_url: str,
+    fingerprint: str,
+    run_id: str,
+) -> Loaded:
+    """Old rows out, new rows in, ledger moved: all of it visible at once, or nothing."""
+    key = export_day.isoformat()
+    ledger.lock_partition(connection, "raw_charges", export_day.toordinal())
+    before = connection.execute(
+        "select usage_day from finops.usage_day_arrivals where export_day = %s", [export_day]
+    ).fetchall()
+    connection.execute("delete from finops.raw_charges where export_day = %s", [export_day])
+    _copy(connection, scratch)
+    _prove_raw_equals_source(connection, scratch, export_day)
+    _replace_arrivals(connection, arrivals, export_day)
+    [(row_count,)] = scratch.execute("select count(*) from charges").fetchall()
+    load_count = _stamp_export_day(connection, day, export_day, source_url, fingerprint, row_count)
+    touched = sorted({usage_day for (usage_day,) in before} | {row[0] for row in arrivals})
+    corrected = {row[0] for row in arrivals if row[6]}
+    causes = ["re-export" if load_count > 1 else "correction" if d in corrected else "late usage" for d in touched]
+    _touch_usage_days(connection, touched, causes, export_day)
+    version = ledger.materialised(connection, "raw_charges", key, load_count, row_count, run_id)
+    totals = scratch.execute("select billing_currency, sum(billed_cost) from charges group by 1 order by 1").fetchall()
+    return Loaded(export_day, row_count, dict(totals), tuple(touched), day.unknown_columns, day.bytes_read, version)
+
+
+def _copy(connection: psycopg.Connection, scratch: duckdb.DuckDBPyConnection) -> None:
+    rows = scratch.sql(WITH_OCCURRENCE).to_arrow_reader(BATCH_ROWS)
+    copy_batches(connection, "raw_charges", rows.schema, rows)
+
+
+def copy_batches(
+    connection: psycopg.Connection, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
+) -> None:
+    """Stream Arrow batches into `finops.<table>` by binary COPY, a batch at a time."""
+    encoders: dict[str, Any] = {
+        column.name: StringEncoderBuilder.new_with_output(column, Jsonb())
+        if column.name in JSONB_COLUMNS
+        else ArrowToPostgresBinaryEncoder.infer_encoder(column)
+        for column in schema
+    }
+    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(schema, encoders)
+    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
+        sql.Identifier("finops", table), sql.SQL(", ").join(map(sql.Identifier, schema.names))
+    )
+    with connection.cursor().copy(statement) as stream:
+        stream.write(encoder.write_header())
+        for batch in batches:
+            stream.write(encoder.write_batch(batch))
+        stream.write(encoder.finish())
+
+
+def _prove_raw_equals_source(
+    connection: psycopg.Connection, scratch: duckdb.DuckDBPyConnection, export_day: date
+) -> None:
+    [sent] = scratch.execute(
+        "select count(*), coalesce(sum(cost), 0), coalesce(sum(billed_cost), 0) from charges"
+    ).fetchall()
+    [arrived] = connection.execute(
+        "select count(*), coalesce(sum(cost), 0), coalesce(sum(billed_cost), 0) from finops.raw_charges "
+        "where export_day = %s",
+        [export_day],
+    ).fetchall()
+    if sent != arrived:
+        raise ProofFailed(
+            f"Export day {export_day}: the source holds (rows, cost, billed cost) {sent}, raw_charges would hold "
+            f"{arrived}. Nothing of it was loaded. This is a fault of ours; please report it with the run's log."
+        )
+
+
+def _replace_arrivals(connection: psycopg.Connection, arrivals: list[tuple[date, ...]], export_day: date) -> None:
+    connection.execute("delete from finops.usage_day_arrivals where export_day = %s", [export_day])
+    with connection.cursor().copy(
+        "copy finops.usage_day_arrivals (export_day, usage_day, invoice_month, billing_account_id, billing_currency, "
+        "service_name, charge_count, correction_count, cost, billed_cost, last_export_time) from stdin"
+    ) as stream:
+        for row in arrivals:
+            stream.write_row((export_day, *row))
+
+
+def _stamp_export_day(
+    connection: psycopg.Connection,
+    day: ExportDayRead,
+    export_day: date,
+    source_url: str,
+    fingerprint: str,
+    row_count: int,
+) -> int:
+    """Note what was loaded. Returns how often this export day has been loaded by now."""
+    [(load_count,)] = connection.execute(
+        """
+        insert into finops.export_day_ledger as ledger
+            (export_day, source_url, fingerprint, row_count, bytes_read, unknown_columns, load_count, loaded_at)
+        values (%s, %s, %s, %s, %s, %s, 1, now())
+        on conflict (export_day) do update set
+            source_url = excluded.source_url, fingerprint = excluded.fingerprint, row_count = excluded.row_count,
+            bytes_read = excluded.bytes_read, unknown_columns = excluded.unknown_columns,
+            load_count = ledger.load_count + 1, loaded_at = excluded.loaded_at
+        returning load_count
+        """,
+        [export_day, source_url, fingerprint, row_count, day.bytes_read, list(day.unknown_columns)],
+    ).fetchall()
+    return int(load_count)
+
+
+def _touch_usage_days(
+    connection: psycopg.Connection, usage_days: list[date], causes: list[str], export_day: date
+) -> None:
+    """Put every day whose charges moved ahead of the tables built from it.
+
+    Last in the transaction and in the order of days: loads that run side by side wait for each other here, and
+    only for as long as a commit takes.
+    """
+    connection.execute(
+        """
+        with touched as (
+            insert into finops.usage_day_ledger as ledger (usage_day, source_version, touched_at)
+            select usage_day, 1, now() from unnest(%(days)s::date[]) as usage_day order by usage_day
+            on conflict (usage_day) do update set
+                source_version = ledger.source_version + 1, touched_at = excluded.touched_at
+            returning usage_day, source_version
+        )
+        insert into finops.usage_day_changes (usage_day, source_version, export_day, cause)
+        select usage_day, touched.source_version, %(export_day)s, cause
+        from touched
+        join unnest(%(days)s::date[], %(causes)s::text[]) as why (usage_day, cause) using (usage_day)
+        """,
+        {"days": usage_days, "causes": causes, "export_day": export_day},
+    )

@@ -1,0 +1,149 @@
+"""Who asks for work. The source and the ledger know what is due; a sensor only reads it aloud.
+
+Both sensors look at a level, not at an edge: whatever was missed, lost or killed is still due at the next tick.
+No request has a run key, since Dagster remembers a key for ever and a day may be restated again tomorrow.
+"""
+
+import json
+import urllib.request
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
+from finops_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
+from finops_pipeline.warehouse import Warehouse
+from finops_warehouse import ledger
+from finops_warehouse.errors import FinopsError
+
+LANE_TAG = "finops/lane"
+"""What asked for a run: `sync` for sensors, the schedule and `finops sync`; `backfill` for `finops backfill`."""
+
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+load_export_days = dg.define_asset_job(
+    "load_export_days", selection="raw_charges", description="Copy export days that changed."
+)
+rebuild_usage_days = dg.define_asset_job(
+    "rebuild_usage_days",
+    selection=dg.AssetSelection.assets(*daily_inputs()),
+    description="Rebuild the facts and rollups of usage days whose charges moved.",
+)
+prove_invoice_months = dg.define_asset_job(
+    "prove_invoice_months",
+    selection=dg.AssetSelection.assets(*monthly_tables()),
+    description="Add up the invoices whose facts moved.",
+)
+
+
+@dg.sensor(job=load_export_days, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def changed_export_days(
+    context: dg.SensorEvaluationContext, warehouse: Warehouse
+) -> dg.SkipReason | list[dg.RunRequest]:
+    """Request every export day whose fingerprint is not the one that was loaded."""
+    with warehouse.connection() as connection:
+        held = warehouse.source().partitions()
+        changed = ledger.changed_export_days(connection, held)
+        vanished = ledger.vanished_export_days(connection, held)
+    if vanished:
+        context.log.warning(f"Loaded export days the source no longer holds: {', '.join(map(str, vanished))}")
+    due = set(changed) - {date.fromisoformat(key) for key in in_flight(context.instance, load_export_days.name)}
+    if not due:
+        return dg.SkipReason(f"All {len(held)} export days of the source are loaded as they are.")
+    return requests(due)
+
+
+@dg.sensor(job=rebuild_usage_days, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def dirty_usage_days(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SkipReason | list[dg.RunRequest]:
+    """Request every usage day whose charges moved after one of its tables was built."""
+    with warehouse.connection() as connection:
+        behind = ledger.behind(connection, daily_inputs(), [])
+    in_work = in_flight(context.instance, rebuild_usage_days.name)
+    due = {date.fromisoformat(item.partition_key) for item in behind if item.partition_key not in in_work}
+    if not due:
+        return dg.SkipReason("Every usage day is built from the charges we hold.")
+    return requests(due)
+
+
+@dg.sensor(job=prove_invoice_months, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def moved_invoice_months(
+    context: dg.SensorEvaluationContext, warehouse: Warehouse
+) -> dg.SkipReason | list[dg.RunRequest]:
+    """Request every invoice month whose facts moved, once no usage day is behind."""
+    with warehouse.connection() as connection:
+        behind = ledger.behind(connection, daily_inputs(), monthly_tables())
+    if any(item.asset in daily_inputs() for item in behind):
+        return dg.SkipReason("Usage days are being rebuilt; their months follow.")
+    due = {item.partition_key for item in behind} - in_flight(context.instance, prove_invoice_months.name)
+    if not due:
+        return dg.SkipReason("Every invoice month is added up from the facts we hold.")
+    return [dg.RunRequest(partition_key=month, tags={LANE_TAG: "sync"}) for month in sorted(due)]
+
+
+@dg.schedule(
+    job=load_export_days,
+    cron_schedule="0 7 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def every_morning(context: dg.ScheduleEvaluationContext, warehouse: Warehouse) -> dg.SkipReason | list[dg.RunRequest]:
+    """The belt to the sensors: once a day ask for whatever changed, even if somebody switched a sensor off."""
+    with warehouse.connection() as connection:
+        changed = ledger.changed_export_days(connection, warehouse.source().partitions())
+    due = set(changed) - {date.fromisoformat(key) for key in in_flight(context.instance, load_export_days.name)}
+    return requests(due) if due else dg.SkipReason("Every export day is loaded as it is.")
+
+
+@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
+def tell_of_failed_runs(context: dg.RunFailureSensorContext, warehouse: Warehouse) -> None:
+    """Post failed runs to ALERT_WEBHOOK_URL, with what the run said and where to look."""
+    webhook = warehouse.settings.alert_webhook_url
+    if webhook is None:
+        context.log.info("ALERT_WEBHOOK_URL is not set; the failure stands in the run alone.")
+        return
+    run = context.dagster_run
+    body = {
+        "text": f"{run.job_name} failed: {context.failure_event.message}",
+        "run_url": f"{warehouse.settings.dagster_url.rstrip('/')}/runs/{run.run_id}",
+        "tags": dict(run.tags),
+    }
+    request = urllib.request.Request(  # noqa: S310 -- the operator's own URL
+        webhook.get_secret_value(), json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+    except OSError as error:
+        raise FinopsError(f"The webhook of ALERT_WEBHOOK_URL did not take the alert: {error}") from None
+
+
+def requests(days: Iterable[date]) -> list[dg.RunRequest]:
+    """One run request for each stretch of neighbouring days."""
+    return [
+        dg.RunRequest(tags={**range_tags([day.isoformat() for day in stretch]), LANE_TAG: "sync"})
+        for stretch in contiguous(days)
+    ]
+
+
+def in_flight(instance: DagsterInstance, job_name: str) -> set[str]:
+    """The daily or monthly partitions that unfinished runs of this job, or of a backfill, are working on."""
+    runs = instance.get_runs(RunsFilter(statuses=UNFINISHED))
+    return {key for run in runs if run.job_name in (job_name, "__ASSET_JOB") for key in _keys(run.tags)}
+
+
+def _keys(tags: dict[str, str]) -> Iterator[str]:
+    first, last = tags.get(RANGE_START_TAG), tags.get(RANGE_END_TAG)
+    if first and last:
+        day = date.fromisoformat(first)
+        while day <= date.fromisoformat(last):
+            yield day.isoformat()
+            day = date.fromordinal(day.toordinal() + 1)
+    elif "dagster/partition" in tags:
+        yield tags["dagster/partition"]

@@ -1,0 +1,54 @@
+"""What an asset works with: the database and the billing export, opened when first needed and never at import."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+import psycopg
+
+from finops_pipeline.sources import open_source
+from finops_pipeline.sources.base import BillingSource
+from finops_warehouse.database import connect
+from finops_warehouse.errors import SettingsError
+from finops_warehouse.settings import Settings, load_settings
+
+
+class Warehouse(dg.ConfigurableResource["Warehouse"]):
+    """The warehouse of the settings this process runs under."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this process."""
+        return load_settings()
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection]:
+        """A connection in autocommit mode: every transaction in our code is one it opens by itself."""
+        with connect(self.settings, autocommit=True) as connection:
+            yield connection
+
+    def source(self) -> BillingSource:
+        """The billing export. Raises as `source_from` does."""
+        return source_from(self.settings)
+
+
+def source_from(settings: Settings) -> BillingSource:
+    """The billing export the settings name; the generated sample when they name none.
+
+    Raises `SettingsError` when none is named and no sample has been generated.
+    """
+    url = settings.billing_export_url
+    if url is None:
+        tables = sorted(settings.sample_folder.glob("gcp_billing_export*"))
+        if not tables:
+            raise SettingsError(
+                "BILLING_EXPORT_URL is not set and there is no sample export yet. Set it to your export "
+                "(file:///folder or bigquery://project.dataset.table), or run `finops demo` to generate a sample."
+            )
+        url = tables[0].as_uri()
+    return open_source(
+        url,
+        bigquery_api_endpoint=settings.bigquery_api_endpoint,
+        bigquery_storage_endpoint=settings.bigquery_storage_endpoint,
+        max_bytes_billed=settings.bigquery_max_bytes_billed,
+    )

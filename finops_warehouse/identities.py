@@ -1,0 +1,126 @@
+"""What must be equal for a served number to be right, and a statement that finds where it is not.
+
+raw = source (as counted before a row was copied), facts = raw, rollups = facts, months = facts, months = invoices.
+Every statement takes a window of its table's clock and returns a row for each place where the two sides differ.
+Nothing is rounded and no currencies are added.
+"""
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from finops_warehouse.sql_models import postgres_models
+
+_KEYS = {
+    "export_day": ("export_day", "billing_account_id", "billing_currency"),
+    "usage_day": ("usage_day", "billing_account_id", "billing_currency"),
+    "invoice_month": ("invoice_month", "billing_account_id", "billing_currency"),
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Two tables that must hold the same money and the same number of charges."""
+
+    name: str
+    table: str
+    """The one that is checked."""
+    against: str
+    clock: str
+    """The column that says which partition a row belongs to."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A place where an identity does not hold."""
+
+    identity: str
+    where: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.identity} {self.where}: {self.found} instead of {self.expected}"
+
+
+RAW_EQUALS_SOURCE = Identity("raw = source", "raw_charges", "usage_day_arrivals", "export_day")
+FACTS_EQUAL_RAW = Identity("facts = raw", "aggregated_cost_data", "raw_charges", "usage_day")
+MONTHS_EQUAL_FACTS = Identity("months = facts", "invoice_months", "aggregated_cost_data", "invoice_month")
+
+
+def rollup_identities() -> list[Identity]:
+    """One for every rollup of the fact table."""
+    return [
+        Identity(f"{model.table} = facts", model.table, "aggregated_cost_data", "usage_day")
+        for model in postgres_models()
+        if model.header.partition == "usage_day" and model.header.inputs == ("aggregated_cost_data",)
+    ]
+
+
+def differences(
+    connection: psycopg.Connection, identity: Identity, first: object = None, last: object = None
+) -> list[Difference]:
+    """Every place between `first` and `last` (both included; None is open) where the identity does not hold."""
+    keys = sql.SQL(", ").join(map(sql.Identifier, _KEYS[identity.clock]))
+    statement = sql.SQL(
+        """
+        with found as ({found}), expected as ({expected})
+        select {keys}, found.billed_cost, found.charges, expected.billed_cost, expected.charges
+        from found full join expected using ({keys})
+        where (found.billed_cost, found.charges) is distinct from (expected.billed_cost, expected.charges)
+        order by {keys}
+        """
+    ).format(found=_totals(identity, identity.table), expected=_totals(identity, identity.against), keys=keys)
+    rows = connection.execute(statement, {"first": first, "last": last}).fetchall()
+    width = len(_KEYS[identity.clock])
+    return [
+        Difference(
+            identity.name,
+            " ".join(str(part) for part in row[:width]),
+            _said(row[width], row[width + 1]),
+            _said(row[width + 2], row[width + 3]),
+        )
+        for row in rows
+    ]
+
+
+def unsettled_invoices(
+    connection: psycopg.Connection, first: str | None = None, last: str | None = None
+) -> list[Difference]:
+    """Every closed invoice month whose sum is not the total Google printed on the invoice."""
+    rows = connection.execute(
+        """
+        select invoice_month, billing_account_id, billing_currency, billed_cost, invoice_total
+        from finops.invoice_months
+        where residual <> 0 and closed_from <= current_date
+        and (%(first)s::text is null or invoice_month >= %(first)s) and (%(last)s::text is null or invoice_month <= %(last)s)
+        order by invoice_month, billing_account_id
+        """,
+        {"first": first, "last": last},
+    ).fetchall()
+    return [
+        Difference("months = invoices", f"{month} {account} {currency}", f"{billed:f}", f"{total:f}")
+        for month, account, currency, billed, total in rows
+    ]
+
+
+def _totals(identity: Identity, table: str) -> sql.Composed:
+    charges = sql.SQL("count(*)") if table == "raw_charges" else sql.SQL("sum(charge_count)::bigint")
+    return sql.SQL(
+        """
+        select {keys}, sum(billed_cost) as billed_cost, {charges} as charges from {table}
+        where (%(first)s::{type} is null or {clock} >= %(first)s) and (%(last)s::{type} is null or {clock} <= %(last)s)
+        group by {keys}
+        """
+    ).format(
+        keys=sql.SQL(", ").join(map(sql.Identifier, _KEYS[identity.clock])),
+        charges=charges,
+        table=sql.Identifier("finops", table),
+        clock=sql.Identifier(identity.clock),
+        type=sql.SQL("text" if identity.clock == "invoice_month" else "date"),
+    )
+
+
+def _said(billed_cost: object, charges: object) -> str:
+    return "nothing" if charges is None else f"{billed_cost} in {charges} charges"

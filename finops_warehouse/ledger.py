@@ -1,0 +1,184 @@
+"""What is due. Postgres counts how often the charges of a day have moved and how far each table has followed.
+
+A table's partition is behind while it was built from a lower `source_version` than the ledger holds. Both
+numbers change only in the transactions that move the rows, so a lost request, a killed run or a restatement
+that arrives during a rebuild costs a little time and never a wrong number.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from zlib import crc32
+
+import psycopg
+from psycopg import errors
+
+MAX_ATTEMPTS = 5
+"""After so many failures in a row a partition is parked: shown, and left alone until somebody rebuilds it."""
+
+FIRST_BACKOFF_SECONDS = 60  # then 2, 4, 8 minutes: a database restart is over by then, a bad row is not
+
+
+@dataclass(frozen=True)
+class Due:
+    """A partition that is behind its source."""
+
+    asset: str
+    partition_key: str
+
+
+@dataclass(frozen=True)
+class FailedBuild:
+    """A partition whose last build failed."""
+
+    asset: str
+    partition_key: str
+    attempts: int
+    parked: bool
+    last_error: str
+
+
+def behind(connection: psycopg.Connection, daily: Mapping[str, str | None], monthly: Sequence[str]) -> list[Due]:
+    """Every partition of these tables that is behind and may be tried now, oldest first.
+
+    `daily` maps each table to the table it is built from, None for the one built from the charges themselves:
+    a rollup is not behind while its facts are, or a parked fact would have it rebuilt for ever. Parked
+    partitions and those waiting for their next attempt are left out; `failed_builds` has them.
+    """
+    rows = connection.execute(
+        """
+        with source as (
+            select null as asset, usage_day::text as partition_key, source_version from finops.usage_day_ledger
+            union all
+            select asset, partition_key, source_version from finops.materialisation
+        ),
+        due as (
+            select tables.asset, source.partition_key, source.source_version
+            from unnest(%(daily)s::text[], %(inputs)s::text[]) as tables (asset, input)
+            join source on source.asset is not distinct from tables.input
+            union all
+            select asset, invoice_month, source_version
+            from finops.invoice_month_ledger cross join unnest(%(monthly)s::text[]) as asset
+        )
+        select due.asset, due.partition_key
+        from due
+        left join finops.materialisation as built using (asset, partition_key)
+        left join finops.build_attempts as tried using (asset, partition_key)
+        where due.source_version > coalesce(built.source_version, 0)
+        and tried.parked_at is null
+        and coalesce(tried.next_attempt_at <= now(), true)
+        order by due.partition_key, due.asset
+        """,
+        {"daily": list(daily), "inputs": list(daily.values()), "monthly": list(monthly)},
+    ).fetchall()
+    return [Due(asset, key) for asset, key in rows]
+
+
+def changed_export_days(connection: psycopg.Connection, held: Mapping[date, str]) -> list[date]:
+    """The export days of the source whose content is not what is loaded, oldest first.
+
+    Days that are parked or waiting for their next attempt are left out.
+    """
+    loaded: dict[date, str] = dict(
+        connection.execute("select export_day, fingerprint from finops.export_day_ledger").fetchall()
+    )
+    waiting = {
+        date.fromisoformat(key)
+        for (key,) in connection.execute(
+            "select partition_key from finops.build_attempts where asset = 'raw_charges' "
+            "and (parked_at is not null or next_attempt_at > now())"
+        ).fetchall()
+    }
+    return sorted(day for day, mark in held.items() if loaded.get(day) != mark and day not in waiting)
+
+
+def vanished_export_days(connection: psycopg.Connection, held: Iterable[date]) -> list[date]:
+    """Export days that are loaded and that the source no longer holds, oldest first."""
+    rows = connection.execute(
+        "select export_day from finops.export_day_ledger where row_count > 0 and not export_day = any(%s) order by 1",
+        [list(held)],
+    ).fetchall()
+    return [day for (day,) in rows]
+
+
+def failed_builds(connection: psycopg.Connection) -> list[FailedBuild]:
+    """Every partition whose last build failed, parked ones first."""
+    rows = connection.execute(
+        "select asset, partition_key, attempts, parked_at is not null, last_error from finops.build_attempts "
+        "order by parked_at is null, partition_key, asset"
+    ).fetchall()
+    return [FailedBuild(*row) for row in rows]
+
+
+def note_failure(connection: psycopg.Connection, asset: str, partition_key: str, error: BaseException) -> None:
+    """Remember that a build failed: wait longer before each next attempt, and park it after the fifth.
+
+    Commits by itself. A database that is down does not count against the partition.
+    """
+    if isinstance(error, errors.OperationalError) and not isinstance(error, errors.QueryCanceled):
+        return
+    with connection.transaction():
+        connection.execute(
+            """
+            insert into finops.build_attempts as tried (asset, partition_key, attempts, next_attempt_at, last_error)
+            values (%(asset)s, %(key)s, 1, now() + %(wait)s * interval '1 second', %(error)s)
+            on conflict (asset, partition_key) do update set
+                attempts = tried.attempts + 1,
+                next_attempt_at = now() + %(wait)s * interval '1 second' * power(2, tried.attempts),
+                parked_at = case when tried.attempts + 1 >= %(most)s then coalesce(tried.parked_at, now()) end,
+                last_error = excluded.last_error
+            """,
+            {
+                "asset": asset,
+                "key": partition_key,
+                "wait": FIRST_BACKOFF_SECONDS,
+                "most": MAX_ATTEMPTS,
+                "error": f"{type(error).__name__}: {error}"[:2000],
+            },
+        )
+
+
+def lock_partition(connection: psycopg.Connection, table: str, partition: int) -> None:
+    """Keep every other builder of this partition out until the transaction ends. Readers never wait for it."""
+    # crc32 and not hashtext: it is the same on every PostgreSQL, and two releases may share a database for a while.
+    connection.execute("select pg_advisory_xact_lock(%s::int, %s)", [crc32(table.encode()) - 2**31, partition])
+
+
+def materialised(
+    connection: psycopg.Connection, asset: str, partition_key: str, source_version: int, row_count: int, run_id: str
+) -> int:
+    """Stamp a partition as built, in the transaction that built it. Returns its new version.
+
+    Clears its failures, and tells whoever listens on channel `materialised`, at commit.
+    """
+    [(version,)] = connection.execute(
+        """
+        insert into finops.materialisation as built
+            (asset, partition_key, version, source_version, row_count, run_id, materialised_at)
+        values (%s, %s, nextval('finops.materialisation_version'), %s, %s, %s, now())
+        on conflict (asset, partition_key) do update set
+            version = excluded.version, source_version = excluded.source_version, row_count = excluded.row_count,
+            run_id = excluded.run_id, materialised_at = excluded.materialised_at
+        returning version
+        """,
+        [asset, partition_key, source_version, row_count, run_id],
+    ).fetchall()
+    connection.execute(
+        "delete from finops.build_attempts where asset = %s and partition_key = %s", [asset, partition_key]
+    )
+    connection.execute("select pg_notify('materialised', %s)", [asset])
+    return int(version)
+
+
+def touch_invoice_months(connection: psycopg.Connection, months: Iterable[str]) -> None:
+    """Say that the facts of these invoice months moved, in the transaction that moves them."""
+    connection.execute(
+        """
+        insert into finops.invoice_month_ledger as ledger (invoice_month, source_version, touched_at)
+        select invoice_month, 1, now() from unnest(%s::text[]) as invoice_month
+        order by invoice_month -- always the same order, or two rebuilds could wait for each other for ever
+        on conflict (invoice_month) do update set
+            source_version = ledger.source_version + 1, touched_at = excluded.touched_at
+        """,
+        [sorted(set(months))],
+    )

@@ -1,0 +1,91 @@
+"""The files of `dbt_like_sql/`: a header that says what the table is, and one query that makes it.
+
+The header is YAML in the first comment. Models of the Postgres dialect take named parameters (`:start_day`),
+and are what a table is rebuilt from, what its asset is made from and what its column lineage is read from.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+HEADER = re.compile(r"\A/\*\n(?P<yaml>.*?)\n\*/\n(?P<query>.*)\Z", re.DOTALL)
+PARAMETER = re.compile(r"(?<!:):([a-z_]+)\b")
+
+
+class ColumnDoc(BaseModel):
+    """What a column holds, in which unit, and what must be true of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str
+    unit: str | None = None
+    tests: tuple[Literal["not_null"], ...] = ()
+
+
+class Header(BaseModel):
+    """The comment at the top of a model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str
+    grain: tuple[str, ...] | str
+    partition: Literal["export_day", "usage_day", "invoice_month"]
+    dialect: Literal["postgres", "duckdb"] = "postgres"
+    inputs: tuple[str, ...]
+    owner: str
+    columns: dict[str, ColumnDoc]
+    identities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SqlModel:
+    """One file: the table it makes, what its header says, its query."""
+
+    table: str
+    layer: str
+    header: Header
+    query: str
+    parameters: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def path(self) -> str:
+        """Where the file is, from the top of the checkout."""
+        return f"dbt_like_sql/{self.layer}/{self.table}.sql"
+
+    def as_psycopg(self) -> str:
+        """The query with its parameters as psycopg names them."""
+        return PARAMETER.sub(r"%(\1)s", self.query.replace("%", "%%"))
+
+
+@cache
+def sql_model(layer: str, table: str) -> SqlModel:
+    """The model in `dbt_like_sql/<layer>/<table>.sql`.
+
+    Raises `ValueError` naming the file when its header is missing or says something we do not know.
+    """
+    path = f"dbt_like_sql/{layer}/{table}.sql"
+    text = (files("dbt_like_sql") / layer / f"{table}.sql").read_text(encoding="utf-8")
+    parts = HEADER.match(text)
+    if parts is None:
+        raise ValueError(f"{path} does not begin with a /* … */ header")
+    header: Any = yaml.safe_load(parts["yaml"])
+    query = parts["query"].strip()
+    return SqlModel(table, layer, Header.model_validate(header), query, frozenset(PARAMETER.findall(query)))
+
+
+@cache
+def postgres_models() -> tuple[SqlModel, ...]:
+    """Every table that Postgres makes from other tables, in the order of their names."""
+    found = [
+        sql_model(layer.name, file.name.removesuffix(".sql"))
+        for layer in files("dbt_like_sql").iterdir()
+        if layer.name in ("staging", "core", "marts")
+        for file in layer.iterdir()
+        if file.name.endswith(".sql")
+    ]
+    return tuple(sorted(found, key=lambda model: model.table))
