@@ -1,12 +1,14 @@
 """Copying an export day into `raw_charges`: checked as a whole first, then replaced in one transaction.
 
-The day is first read to the end into a scratch file on disk. A source that breaks off, a bad value in the last
+The day is first read to the end into a scratch database, in memory and, beyond its limit, on disk.
+A source that breaks off, a bad value in the last
 row or a slow network therefore costs time and never holds a lock or leaves half a day behind. Rows are never
 matched or de-duplicated: the export has no row id, and two equal rows are two charges.
 """
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -98,8 +100,20 @@ def load_export_day(
             scratch.close()
 
 
+@contextmanager
+def extracted_rows(source: BillingSource, export_day: date, billing_timezone: str) -> Iterator[pa.RecordBatchReader]:
+    """The rows of an export day as `raw_charges` would hold them. Raises as `load_export_day` does."""
+    with tempfile.TemporaryDirectory(prefix="finops-prove-") as folder, source.read(export_day) as day:
+        scratch = _scratch(Path(folder))
+        try:
+            _read_to_the_end(scratch, day, export_day, billing_timezone)
+            yield scratch.sql(WITH_OCCURRENCE).to_arrow_reader(BATCH_ROWS)
+        finally:
+            scratch.close()
+
+
 def _scratch(folder: Path) -> duckdb.DuckDBPyConnection:
-    scratch = duckdb.connect(str(folder / "day.duckdb"))
+    scratch = duckdb.connect()
     scratch.execute("set timezone = 'UTC'")
     scratch.execute(f"set memory_limit = '{SCRATCH_MEMORY}'")
     scratch.execute(f"set temp_directory = '{folder}'")
@@ -178,13 +192,13 @@ def _replace(
 
 def _copy(connection: psycopg.Connection, scratch: duckdb.DuckDBPyConnection) -> None:
     rows = scratch.sql(WITH_OCCURRENCE).to_arrow_reader(BATCH_ROWS)
-    copy_batches(connection, "raw_charges", rows.schema, rows)
+    copy_batches(connection, "finops.raw_charges", rows.schema, rows)
 
 
 def copy_batches(
     connection: psycopg.Connection, table: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
 ) -> None:
-    """Stream Arrow batches into `finops.<table>` by binary COPY, a batch at a time."""
+    """Stream Arrow batches into `table` (`schema.name`) by binary COPY, a batch at a time."""
     encoders: dict[str, Any] = {
         column.name: StringEncoderBuilder.new_with_output(column, Jsonb())
         if column.name in JSONB_COLUMNS
@@ -193,7 +207,7 @@ def copy_batches(
     }
     encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(schema, encoders)
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
-        sql.Identifier("finops", table), sql.SQL(", ").join(map(sql.Identifier, schema.names))
+        sql.Identifier(*table.split(".")), sql.SQL(", ").join(map(sql.Identifier, schema.names))
     )
     with connection.cursor().copy(statement) as stream:
         stream.write(encoder.write_header())

@@ -16,7 +16,7 @@ MAX_DAYS_PER_RUN = 30
 """A range run is all or nothing in Dagster's eyes and costs the same to start as a run of one day (about 6 times
 less for 90 days); 30 days bound what one bad day can take down with it."""
 
-_start = load_settings().billing_start_day
+_start = load_settings().first_day
 
 export_days = dg.DailyPartitionsDefinition(start_date=_start.isoformat(), end_offset=1, timezone="UTC")
 usage_days = dg.DailyPartitionsDefinition(start_date=_start.isoformat(), end_offset=1, timezone="UTC")

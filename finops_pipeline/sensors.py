@@ -6,11 +6,12 @@ No request has a run key, since Dagster remembers a key for ever and a day may b
 
 import json
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 
 import dagster as dg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
 from finops_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
@@ -20,6 +21,8 @@ from finops_warehouse.errors import FinopsError
 
 LANE_TAG = "finops/lane"
 """What asked for a run: `sync` for sensors, the schedule and `finops sync`; `backfill` for `finops backfill`."""
+
+STAND_BACK = dg.SkipReason("A backfill is at work; what it leaves behind is asked for when it is done.")
 
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
@@ -49,6 +52,8 @@ def changed_export_days(
     context: dg.SensorEvaluationContext, warehouse: Warehouse
 ) -> dg.SkipReason | list[dg.RunRequest]:
     """Request every export day whose fingerprint is not the one that was loaded."""
+    if a_backfill_is_at_work(context.instance):
+        return STAND_BACK
     with warehouse.connection() as connection:
         held = warehouse.source().partitions()
         changed = ledger.changed_export_days(connection, held)
@@ -64,6 +69,8 @@ def changed_export_days(
 @dg.sensor(job=rebuild_usage_days, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def dirty_usage_days(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SkipReason | list[dg.RunRequest]:
     """Request every usage day whose charges moved after one of its tables was built."""
+    if a_backfill_is_at_work(context.instance):
+        return STAND_BACK
     with warehouse.connection() as connection:
         behind = ledger.behind(connection, daily_inputs(), [])
     in_work = in_flight(context.instance, rebuild_usage_days.name)
@@ -78,6 +85,8 @@ def moved_invoice_months(
     context: dg.SensorEvaluationContext, warehouse: Warehouse
 ) -> dg.SkipReason | list[dg.RunRequest]:
     """Request every invoice month whose facts moved, once no usage day is behind."""
+    if a_backfill_is_at_work(context.instance):
+        return STAND_BACK
     with warehouse.connection() as connection:
         behind = ledger.behind(connection, daily_inputs(), monthly_tables())
     if any(item.asset in daily_inputs() for item in behind):
@@ -132,13 +141,18 @@ def requests(days: Iterable[date]) -> list[dg.RunRequest]:
     ]
 
 
+def a_backfill_is_at_work(instance: DagsterInstance) -> bool:
+    """Whether somebody backfills. A sensor would ask for the very partitions the backfill is about to build."""
+    return bool(instance.get_backfills(BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED]), limit=1))
+
+
 def in_flight(instance: DagsterInstance, job_name: str) -> set[str]:
     """The daily or monthly partitions that unfinished runs of this job, or of a backfill, are working on."""
     runs = instance.get_runs(RunsFilter(statuses=UNFINISHED))
     return {key for run in runs if run.job_name in (job_name, "__ASSET_JOB") for key in _keys(run.tags)}
 
 
-def _keys(tags: dict[str, str]) -> Iterator[str]:
+def _keys(tags: Mapping[str, str]) -> Iterator[str]:
     first, last = tags.get(RANGE_START_TAG), tags.get(RANGE_END_TAG)
     if first and last:
         day = date.fromisoformat(first)

@@ -94,7 +94,8 @@ def unsettled_invoices(
         select invoice_month, billing_account_id, billing_currency, billed_cost, invoice_total
         from finops.invoice_months
         where residual <> 0 and closed_from <= current_date
-        and (%(first)s::text is null or invoice_month >= %(first)s) and (%(last)s::text is null or invoice_month <= %(last)s)
+        and (%(first)s::text is null or invoice_month >= %(first)s)
+        and (%(last)s::text is null or invoice_month <= %(last)s)
         order by invoice_month, billing_account_id
         """,
         {"first": first, "last": last},

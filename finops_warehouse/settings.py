@@ -20,6 +20,9 @@ OUR_PREFIXES = ("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DA
 """A variable that begins so and is none of ours was most likely meant to be."""
 
 
+EARLIEST = date(2024, 1, 1)
+
+
 class Settings(BaseSettings):
     """Every setting of the product. Each is an environment variable of the same name in capitals, or a line of `.env`.
 
@@ -52,8 +55,9 @@ class Settings(BaseSettings):
     billing_timezone: str = "America/Los_Angeles"
     """Time zone of usage days. Google's reports and invoices count in Pacific time."""
 
-    billing_start_day: date = date(2024, 1, 1)
-    """First day the asset graph offers as a partition. No charge may be older."""
+    billing_start_day: date | None = None
+    """First day the asset graph offers as a partition; no charge may be older. Unset: 2024-01-01, or the first day
+    of the sample export while that is what is read."""
 
     extract_grain: Literal["row"] = "row"
     """How much of the export is copied: `row` keeps every charge."""
@@ -140,6 +144,14 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether the database is the one we keep ourselves."""
         return self.database_url is None
+
+    @property
+    def first_day(self) -> date:
+        """The first day of the asset graph's partitions."""
+        if self.billing_start_day is not None:
+            return self.billing_start_day
+        sample_days = () if self.billing_export_url else self.sample_folder.glob("*/export_day=*")
+        return min((date.fromisoformat(day.name.removeprefix("export_day=")) for day in sample_days), default=EARLIEST)
 
     @property
     def sample_folder(self) -> Path:

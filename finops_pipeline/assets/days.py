@@ -30,9 +30,10 @@ def build_each(
             built[key] = build(key)
         except psycopg.OperationalError:
             raise  # the database is gone: the other days would fail alike, and none of them is to blame
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it is reported below and fails the run
+        except Exception as error:
             ledger.note_failure(connection, table, key, error)
-            context.log.error(f"{table} {key}: {error}", exc_info=not isinstance(error, FinopsError))
+            # A refusal of ours explains itself; anything else needs its traceback.
+            context.log.log("ERROR", f"{table} {key}: {error}", exc_info=not isinstance(error, FinopsError))
             failed[key] = error
         else:
             context.log.info(

@@ -64,7 +64,7 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
                 day,
                 fingerprint=held[day],
                 billing_timezone=warehouse.settings.billing_timezone,
-                first_usage_day=warehouse.settings.billing_start_day,
+                first_usage_day=warehouse.settings.first_day,
                 run_id=context.run_id,
             )
             _report_touched_usage_days(context, loaded)

@@ -40,7 +40,9 @@ def _asset(model: SqlModel) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=model.table,
-        description=f"{model.header.description}\n\nOne row for each {', '.join(model.header.grain)}. Made by `{model.path}`.",
+        description=(
+            f"{model.header.description}\n\nOne row for each {', '.join(model.header.grain)}. Made by `{model.path}`."
+        ),
         partitions_def=usage_days if by_usage_day else invoice_months,
         deps=_deps(model),
         backfill_policy=dg.BackfillPolicy.multi_run(MAX_DAYS_PER_RUN),

@@ -74,7 +74,7 @@ _DORMANT = (
     ("nw-checkout-prod", "region egress", "us-central1", 240.0),
 )
 
-_ALWAYS_ON_PROJECTS = frozenset({"nw-shop-staging", "nw-eu-shop-test"})
+ALWAYS_ON_PROJECTS = frozenset({"nw-shop-staging", "nw-eu-shop-test"})
 """Test machines nobody switches off: as busy at night and on Sundays as at noon."""
 
 MONTH_END_BATCH = {("nw-warehouse", "dataflow batch"): 3.0, ("nw-eu-analytics", "dataflow batch"): 2.6}
@@ -100,7 +100,7 @@ def _meter(project: Project, home: str, item: str) -> Meter:
     sku, _, place = name.partition("@")
     offer = Offer(SKUS[sku], PLACES[place or home])
     swing = offer.sku.swing
-    if project.project_id in _ALWAYS_ON_PROJECTS and swing.weekend < 1:
+    if project.project_id in ALWAYS_ON_PROJECTS and swing.weekend < 1:
         swing = ALL_NIGHT
     return Meter(
         project, sku, offer, float(level), swing, month_end=MONTH_END_BATCH.get((project.project_id, sku), 1.0)

@@ -9,9 +9,6 @@ from finops_warehouse.errors import SettingsError
 
 __all__ = ["BillingSource", "ExportDayRead", "open_source"]
 
-DEFAULT_MAX_BYTES_BILLED = 10 * 2**30
-"""No BigQuery job of ours bills more unless the deployment says so."""
-
 _ACCEPTED = "Write file:///absolute/folder or bigquery://project.dataset.table."
 
 
@@ -20,7 +17,7 @@ def open_source(
     *,
     bigquery_api_endpoint: str | None = None,
     bigquery_storage_endpoint: str | None = None,
-    max_bytes_billed: int = DEFAULT_MAX_BYTES_BILLED,
+    max_bytes_billed: int = 10 * 2**30,
 ) -> BillingSource:
     """The source BILLING_EXPORT_URL names. Opens no connection; raises `SettingsError` for a URL it cannot mean."""
     scheme, separator, rest = url.partition("://")

@@ -1,0 +1,1 @@
+"""The `finops` command: composes the other rooms and holds no logic of its own."""

@@ -1,0 +1,100 @@
+"""`finops demo`: the whole product on invented data, from nothing, in one command."""
+
+import time
+from datetime import date, timedelta
+from typing import Annotated
+
+import typer
+
+from finops_cli.output import print_json, say, steps
+from finops_cli.sample import yesterday
+from finops_warehouse.database import connect, init_db, warehouse_dsn
+from finops_warehouse.errors import BadRequest
+from finops_warehouse.invoices import hand_in
+from finops_warehouse.settings import Settings, load_settings
+
+SEED = 2026
+API_PORT = 8000
+DAGSTER_PORT = 3000
+
+
+def demo(
+    days: Annotated[int, typer.Option(help="How many days of billing export to invent.")] = 90,
+    rows_per_day: Annotated[int, typer.Option(help="About how many rows a day.")] = 1500,
+    serve: Annotated[bool, typer.Option(help="Serve until Ctrl-C; --no-serve ends when the tables are built.")] = True,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on stdout when the tables are built.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port of the API.")] = API_PORT,
+    dagster_port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = DAGSTER_PORT,
+) -> None:
+    """Postgres, migrations, a sample export, a Dagster backfill, then the API and the Dagster UI."""
+    from finops_pipeline.backfilling import run_backfill
+    from finops_pipeline.orchestration import start_dagster, stop
+
+    began = time.monotonic()
+    settings = load_settings()
+    if settings.billing_export_url is not None:
+        raise BadRequest(
+            "BILLING_EXPORT_URL is set, so there is a real export to load and the demo stays away from its tables. "
+            "Use `finops sync` and `finops serve`, or unset it for the demo."
+        )
+    warehouse_dsn(settings)
+    say(f"PostgreSQL is up; everything is kept in {settings.finops_home}.")
+    init_db(settings)
+    first, last, invoices = _write_sample(settings, days, rows_per_day)
+    dagster = None
+    try:
+        if serve:
+            dagster = start_dagster(settings, dagster_port)
+            say(f"Dagster comes up on http://127.0.0.1:{dagster_port}: watch the backfill there.")
+        with steps() as progress:
+            outcome = run_backfill(settings, first, last, [], progress.show)
+        seconds = time.monotonic() - began
+        say(f"The tables are built, {seconds:.0f} s after the start. {invoices} invoices were handed in.")
+        if json:
+            print_json(
+                {
+                    "first_day": first,
+                    "last_day": last,
+                    "seconds": round(seconds, 1),
+                    "backfill_ids": list(outcome.backfill_ids),
+                    "api_url": f"http://127.0.0.1:{port}" if serve else None,
+                    "dagster_url": f"http://127.0.0.1:{dagster_port}" if serve else None,
+                }
+            )
+        if serve:
+            _serve(settings, port, dagster_port)
+    finally:
+        if dagster is not None:
+            say("Stopping Dagster and PostgreSQL.")
+            stop(dagster)
+
+
+def _write_sample(settings: Settings, days: int, rows_per_day: int) -> tuple[date, date, int]:
+    """Write the sample export, or its next days when an earlier demo wrote the first ones. Hands in its invoices."""
+    from finops_pipeline.sample_export import write_sample_export
+
+    last = yesterday()
+    held = [path.name.removeprefix("export_day=") for path in settings.sample_folder.glob("*/export_day=*")]
+    first = date.fromisoformat(min(held)) if held else last - timedelta(days=days - 1)
+    export = write_sample_export(
+        settings.sample_folder,
+        days=(last - first).days + 1,
+        rows_per_day=rows_per_day,
+        seed=SEED,
+        last_export_day=last,
+    )
+    say(f"The sample export holds {export.rows:,} rows, export days {first} to {last}.")
+    with connect(settings, autocommit=True) as connection:
+        invoices = hand_in(connection, export.truth_dir / "invoices.csv")
+    return first, last, invoices
+
+
+def _serve(settings: Settings, port: int, dagster_port: int) -> None:
+    from finops_api.server import run_server
+
+    say(
+        f"\n  API      http://127.0.0.1:{port}/docs\n  Dagster  http://127.0.0.1:{dagster_port}\n  Ctrl-C stops all of it."
+    )
+    run_server(warehouse_dsn(settings), settings, host="127.0.0.1", port=port)

@@ -1,0 +1,45 @@
+"""`finops`: every command, and what happens when one is refused."""
+
+import logging
+import sys
+
+import typer
+
+from finops_cli import backfill, demo, doctor, invoices, psql, sample, serve, status, sync, verify
+from finops_cli.output import people, say
+from finops_warehouse.errors import FinopsError
+from finops_warehouse.settings import misspelt_settings
+
+app = typer.Typer(
+    help="Google Cloud billing exports as reconciled cost tables, served by an API.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(demo.demo)
+app.command()(sample.sample)
+app.command()(backfill.backfill)
+app.command()(sync.sync)
+app.command()(status.status)
+app.command()(verify.verify)
+app.command()(serve.serve)
+app.command()(doctor.doctor)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+    psql.psql
+)
+app.command()(invoices.invoices)
+
+
+def main() -> None:
+    """Run a command. A refusal is one message and exit code 1; Ctrl-C is 130."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for misspelling in misspelt_settings():
+        say(f"Warning: {misspelling}")
+    try:
+        app()
+    except FinopsError as refused:
+        people.print(f"Error: {refused}", style="red", markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("Stopped.")
+        sys.exit(130)

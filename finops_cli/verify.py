@@ -1,0 +1,35 @@
+"""`finops verify`: prove the numbers again, from the source rows up."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from finops_cli.output import print_json, say
+from finops_warehouse.database import connect, init_db
+from finops_warehouse.settings import load_settings
+
+SHOWN = 20
+
+
+def verify(json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
+    """Recompute source = raw = facts = rollups = invoices. Exits 1 if any of them is a digit apart."""
+    from finops_pipeline.proving import prove
+    from finops_pipeline.warehouse import source_from
+
+    settings = load_settings()
+    init_db(settings)
+    with connect(settings, autocommit=True) as connection:
+        proof = prove(connection, source_from(settings), settings.billing_timezone)
+    if json:
+        print_json({"holds": proof.holds, **asdict(proof)})
+    elif proof.holds:
+        say(
+            f"source = raw = facts = rollups = months = invoices: {proof.rows:,} rows, "
+            f"{proof.export_days} export days, {proof.invoice_months} invoice months, {proof.closed_invoices} closed invoices with residual 0."
+        )
+    else:
+        for difference in proof.differences[:SHOWN]:
+            say(str(difference))
+        say(f"{len(proof.differences)} differences. A number that stands on these rows is wrong until they are gone.")
+    raise typer.Exit(0 if proof.holds else 1)

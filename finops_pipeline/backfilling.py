@@ -1,0 +1,132 @@
+"""What a backfill of a window means: its export days, the usage days they reach, the invoices those are on."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
+from finops_pipeline.orchestration import (
+    RAW_ASSET,
+    Backfill,
+    Stage,
+    daemon_is_alive,
+    dagster_instance,
+    start_daemon,
+    stop,
+)
+from finops_pipeline.warehouse import source_from
+from finops_warehouse import ledger
+from finops_warehouse.database import connect
+from finops_warehouse.errors import BadDateRange, BadRequest, NoDataInRange
+from finops_warehouse.settings import Settings
+
+Show = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A backfill that is done."""
+
+    backfill_ids: tuple[str, ...]
+    seconds: float
+
+
+def run_backfill(settings: Settings, first: date, last: date, select: list[str], show: Show) -> Outcome:
+    """Backfill `first` to `last`, both included, and whatever else that puts behind. Blocks until all is built.
+
+    A daemon is started for as long as it takes when none is at work. Raises a `BadRequest` when there is
+    nothing to build and `FinopsError` with the runs' own words when something failed.
+    """
+    began = time.monotonic()
+    assets = _known(select)
+    _refuse_window_without_data(settings, first, last, RAW_ASSET in assets)
+    with dagster_instance(settings) as instance:
+        backfill = Backfill(settings, instance)
+        with backfill.alone():
+            ids: list[str] = []
+            daemon = None
+            try:
+                for plan in (_export_days, _usage_days, _invoice_months):
+                    stage = plan(settings, first, last, assets)
+                    if stage is None:
+                        continue
+                    ids.append(backfill.launch(stage))
+                    # After the launch: a daemon looks for backfills as it starts, and then every 30 s.
+                    if daemon is None and not daemon_is_alive(instance):
+                        daemon = start_daemon(settings)
+                    for progress in backfill.follow(stage, ids[-1]):
+                        show(stage.title, progress.done, progress.total)
+                show("closing the backfills in Dagster", 0, 1)
+                backfill.wait_until_closed(ids)
+                show("closing the backfills in Dagster", 1, 1)
+            finally:
+                if daemon is not None:
+                    stop(daemon)
+    return Outcome(tuple(ids), time.monotonic() - began)
+
+
+def _known(select: list[str]) -> set[str]:
+    known = {RAW_ASSET, *daily_inputs(), *monthly_tables()}
+    unknown = sorted(set(select) - known)
+    if unknown:
+        raise BadRequest(f"There is no asset {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")
+    return set(select) or known
+
+
+def _refuse_window_without_data(settings: Settings, first: date, last: date, loads: bool) -> None:
+    if first < settings.first_day:
+        raise BadDateRange(
+            f"{first} is before the first partition, {settings.first_day}. Set BILLING_START_DAY={first} or earlier."
+        )
+    if not loads:
+        return
+    source = source_from(settings)
+    held = sorted(source.partitions())
+    if not any(first <= day <= last for day in held):
+        holds = f"it holds {held[0]} to {held[-1]}" if held else "it holds no export day at all"
+        raise NoDataInRange(f"{source.url} has no export day between {first} and {last}; {holds}.")
+
+
+def _export_days(settings: Settings, first: date, last: date, assets: set[str]) -> Stage | None:
+    if RAW_ASSET not in assets:
+        return None
+    held = source_from(settings).partitions()
+    with connect(settings, autocommit=True) as connection:
+        vanished = ledger.vanished_export_days(connection, held)
+    days = [day for day in _window(first, last) if day in held or day in vanished]
+    return _stage("export days", [RAW_ASSET], [day.isoformat() for day in days])
+
+
+def _usage_days(settings: Settings, first: date, last: date, assets: set[str]) -> Stage | None:
+    """The window, and every other usage day that is behind: late charges reach back beyond any window."""
+    tables = sorted(assets & {*daily_inputs()})
+    if not tables:
+        return None
+    with connect(settings, autocommit=True) as connection:
+        rows = connection.execute(
+            "select usage_day::text from finops.usage_day_ledger where usage_day between %s and %s", [first, last]
+        ).fetchall()
+        behind = ledger.behind(connection, daily_inputs(), []) if assets >= {*daily_inputs()} else []
+    return _stage("usage days", tables, sorted({key for (key,) in rows} | {item.partition_key for item in behind}))
+
+
+def _invoice_months(settings: Settings, first: date, last: date, assets: set[str]) -> Stage | None:
+    tables = sorted(assets & {*monthly_tables()})
+    if not tables:
+        return None
+    with connect(settings, autocommit=True) as connection:
+        rows = connection.execute(
+            "select invoice_month from finops.invoice_month_ledger where invoice_month between %s and %s",
+            [f"{first:%Y%m}", f"{last:%Y%m}"],
+        ).fetchall()
+        behind = ledger.behind(connection, {}, monthly_tables())
+    return _stage("invoice months", tables, sorted({key for (key,) in rows} | {item.partition_key for item in behind}))
+
+
+def _stage(title: str, assets: list[str], keys: list[str]) -> Stage | None:
+    return Stage(title, tuple(assets), tuple(keys)) if keys else None
+
+
+def _window(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
