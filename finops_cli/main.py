@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 
 import typer
 
@@ -32,6 +33,8 @@ app.command()(invoices.invoices)
 
 def main() -> None:
     """Run a command. A refusal is one message and exit code 1; Ctrl-C is 130."""
+    # Dagster marks what we build on as beta at every start; the pinned release is the answer to that, not a warning.
+    warnings.filterwarnings("ignore", message=".* is currently in (beta|preview)")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for misspelling in misspelt_settings():
         say(f"Warning: {misspelling}")

@@ -9,27 +9,27 @@ COMPLETE_AFTER_DAYS = 2
 "typically within a day" and sometimes later, and promises nothing."""
 
 
+COMPLETE_THROUGH = f"""
+    with arrived as (
+        select max(export_day) - {COMPLETE_AFTER_DAYS} as day from finops.export_day_ledger where row_count > 0
+    ),
+    behind as (
+        select min(ledger.usage_day) as day
+        from finops.usage_day_ledger as ledger
+        left join finops.materialisation as built
+            on built.asset = 'aggregated_cost_data' and built.partition_key = ledger.usage_day::text
+        where ledger.source_version > coalesce(built.source_version, 0)
+    )
+    select least(arrived.day, behind.day - 1, (select max(usage_day) from finops.usage_day_ledger))
+    from arrived cross join behind
+    where exists (select from finops.usage_day_ledger)
+"""  # noqa: S608 -- the number is the constant above
+
+
 def complete_through(connection: psycopg.Connection) -> date | None:
     """The last usage day whose charges have had time to arrive and whose tables are built from all of them.
 
     None when there is no such day. A day that is behind its charges ends the run of complete days before it.
     """
-    [(day,)] = connection.execute(
-        """
-        with arrived as (
-            select max(export_day) - %s as day from finops.export_day_ledger where row_count > 0
-        ),
-        behind as (
-            select min(ledger.usage_day) as day
-            from finops.usage_day_ledger as ledger
-            left join finops.materialisation as built
-                on built.asset = 'aggregated_cost_data' and built.partition_key = ledger.usage_day::text
-            where ledger.source_version > coalesce(built.source_version, 0)
-        )
-        select least(arrived.day, behind.day - 1, (select max(usage_day) from finops.usage_day_ledger))
-        from arrived cross join behind
-        where exists (select from finops.usage_day_ledger)
-        """,
-        [COMPLETE_AFTER_DAYS],
-    ).fetchall() or [(None,)]
-    return day if isinstance(day, date) else None
+    row = connection.execute(COMPLETE_THROUGH).fetchone()
+    return row[0] if row else None

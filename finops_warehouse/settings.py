@@ -21,6 +21,8 @@ OUR_PREFIXES = ("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DA
 
 
 EARLIEST = date(2024, 1, 1)
+SECRETS = Path("/run/secrets")
+"""Where Compose and Kubernetes put secrets: a file named like the setting, in small letters."""
 
 
 class Settings(BaseSettings):
@@ -31,6 +33,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
         extra="ignore",
         frozen=True,
         use_attribute_docstrings=True,
@@ -73,6 +76,9 @@ class Settings(BaseSettings):
 
     bigquery_max_bytes_billed: int = Field(default=10 * 2**30, gt=0)
     """No single BigQuery job may bill more bytes than this."""
+
+    api_token: SecretStr | None = None
+    """The token API callers send as `Authorization: Bearer …`. Unset: the API listens on this machine only."""
 
     dagster_url: str = "http://127.0.0.1:3000"
     """Where people reach the Dagster UI; links to runs and partitions start with it."""

@@ -23,6 +23,7 @@ CHARGE = np.dtype(
         ("cost_type", np.int8),
         ("adjustment", np.int8),
         ("model", np.int8),
+        ("rate", np.int32),  # ten-thousandths of the account's currency for a dollar
         ("usage", np.int64),  # millionths of a pricing unit
         ("tier_start", np.int64),
         ("list_price", np.int64),  # prices: billionths of the account's currency

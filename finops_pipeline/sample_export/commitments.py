@@ -36,9 +36,9 @@ class Commitments:
         self._sql_fee = fleet.only("fee", EUR_ACCOUNT, "sql fee", payments)
         self._flexible = fleet.where(lambda line: line.offer.sku.flexible and line.account is USD_ACCOUNT)
         in_frankfurt = fleet.where(
-            lambda line: line.kind == "usage"
-            and line.account is EUR_ACCOUNT
-            and line.offer.place.region == "europe-west3"
+            lambda line: (
+                line.kind == "usage" and line.account is EUR_ACCOUNT and line.offer.place.region == "europe-west3"
+            )
         )
         self._cores = in_frankfurt & fleet.where(lambda line: line.sku == "n2 core")
         self._ram = in_frankfurt & fleet.where(lambda line: line.sku == "n2 ram")

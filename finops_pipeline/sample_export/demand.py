@@ -6,8 +6,8 @@ machines, databases made redundant for developers, logs that swell, storage nobo
 
 from typing import NamedTuple
 
-from finops_pipeline.sample_export.catalog import PLACES, SKUS, Offer, Swing
 from finops_pipeline.sample_export.catalog import NEVER_OFF as ALL_NIGHT
+from finops_pipeline.sample_export.catalog import PLACES, SKUS, Offer, Swing
 from finops_pipeline.sample_export.estate import PROJECTS, Project
 
 

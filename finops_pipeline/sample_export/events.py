@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from finops_pipeline.sample_export.catalog import SKUS
 from finops_pipeline.sample_export.chance import chance
 from finops_pipeline.sample_export.days import last_of_month, us_holiday
-from finops_pipeline.sample_export.demand import MONTH_END_BATCH
+from finops_pipeline.sample_export.demand import MONTH_END_BATCH, ordinary_meters
 from finops_pipeline.sample_export.estate import (
     EUR_ACCOUNT,
     LAUNCHED_PROJECT,
@@ -62,6 +62,18 @@ class Event:
     end: date
     factor: float
     description: str
+
+    @property
+    def sku_description(self) -> str:
+        """The SKU as the export names it; empty where all of the service's are concerned."""
+        return next(
+            (
+                m.offer.description
+                for m in ordinary_meters()
+                if (m.project.project_id, m.sku) == (self.project, self.sku)
+            ),
+            "",
+        )
 
     def factor_on(self, day: date) -> float:
         """How many times its usual cost the scope has that day."""

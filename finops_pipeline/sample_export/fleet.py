@@ -112,7 +112,7 @@ def _usage_lines(rows_per_day: int) -> list[Line]:
         # A few resources carry most of the work, as in real estates.
         shares = [1 / (number + 2) for number in range(spread.resources)]
         for number, share in enumerate(shares):
-            lines.append(  # noqa: PERF401
+            lines.append(
                 Line(
                     kind="usage",
                     account=meter.project.account,

@@ -12,6 +12,7 @@ import numpy as np
 from finops_pipeline.sample_export.charges import (
     ADJUSTMENT,
     COST_TYPES,
+    NONE,
     ROUNDING_ERROR,
     TAX,
     Charges,
@@ -27,9 +28,10 @@ from finops_pipeline.sample_export.days import (
     pacific_midnight,
     utc_midnight,
 )
-from finops_pipeline.sample_export.estate import ACCOUNTS, PROJECTS, Account
+from finops_pipeline.sample_export.estate import ACCOUNTS, PROJECTS, Account, Milestones
 from finops_pipeline.sample_export.fleet import Fleet
 from finops_pipeline.sample_export.lateness import GENERAL, GOODWILL, SLA, append_time
+from finops_pipeline.sample_export.prices import exchange_rate
 
 CENT = 10_000
 TAX_DAY, ROUNDING_DAY = 2, 3
@@ -67,8 +69,8 @@ _MANUAL = (
 class Invoicing:
     """Running totals by account and invoice month."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+    def __init__(self, fleet: Fleet, milestones: Milestones, seed: int) -> None:
+        self._fleet, self._milestones, self._seed = fleet, milestones, seed
         self._tax_lines = np.flatnonzero(fleet.where(lambda line: line.kind == "tax"))
         self._rounding_lines = np.flatnonzero(fleet.where(lambda line: line.kind == "rounding"))
         by_account_and_type = (len(ACCOUNTS), len(COST_TYPES))
@@ -108,12 +110,14 @@ class Invoicing:
         taxable = self._taxable[month_number(month)]
         account, payer = self._fleet.account[self._tax_lines], self._fleet.project[self._tax_lines]
         rate = np.array([each.tax_permyriad for each in ACCOUNTS], np.int64)[account]
-        return np.maximum(taxable[account, payer], 0) * rate // 10_000  # payer -1 is the last: no project
+        tax: Integers = np.maximum(taxable[account, payer], 0) * rate // 10_000  # payer -1 is the last: no project
+        return tax
 
     def _gaps(self, month: date) -> Integers:
         """What is missing to whole cents."""
         total = self._totals[month_number(month)].sum(axis=1)
-        return (total + CENT // 2) // CENT * CENT - total
+        gaps: Integers = (total + CENT // 2) // CENT * CENT - total
+        return gaps
 
     def _closing(self, lines: Integers, amounts: Integers, cost_type: int, export_day: date) -> Charges:
         month = export_day.replace(day=1) - timedelta(days=1)
@@ -128,11 +132,9 @@ class Invoicing:
             if line.project is not None and (line.project.project_id, line.sku) == (manual.project, manual.sku)
         )
         rows = self._entered(np.array([line]), np.array([manual.amount]), export_day, export_day)
-        rows["cost_type"], rows["adjustment"], rows["invoice_month"] = (
-            ADJUSTMENT,
-            manual.adjustment,
-            month_number(export_day),
-        )
+        rows["cost_type"], rows["adjustment"] = ADJUSTMENT, manual.adjustment
+        rows["invoice_month"] = month_number(export_day)
+        rows["end"] = rows["start"] + HOUR  # over before it is exported
         return rows
 
     def _entered(self, lines: Integers, amounts: Integers, usage_day: date, export_day: date) -> Charges:
@@ -140,9 +142,11 @@ class Invoicing:
         rows = no_charges(len(lines))
         rows["line"], rows["cost"] = lines, amounts
         rows["list_cost"] = rows["default_cost"] = rows["model_list_cost"] = amounts
-        project = self._fleet.project[lines]
-        rows["project"] = np.where(project < 0, -1, project * 2 + 1)
-        rows["labels"] = -1
+        project, moved = self._fleet.project[lines], usage_day >= self._milestones.project_moved
+        rows["project"] = np.where(project < 0, NONE, project * 2 + moved)
+        rows["labels"] = NONE
+        rates = [exchange_rate(self._seed, account, usage_day) for account in ACCOUNTS]
+        rows["rate"] = np.array(rates)[self._fleet.account[lines]]
         rows["start"] = pacific_midnight(usage_day)
         rows["end"] = pacific_midnight(usage_day + timedelta(days=1))
         rows["export"] = append_time(np.full(len(lines), utc_midnight(export_day) + DAY - 6 * HOUR))

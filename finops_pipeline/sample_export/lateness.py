@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from finops_pipeline.sample_export.chance import chance
-from finops_pipeline.sample_export.charges import ADJUSTMENT, Charges
+from finops_pipeline.sample_export.charges import ADJUSTMENT, Charges, Mask
 from finops_pipeline.sample_export.days import (
     DAY,
     EPOCH,
@@ -67,9 +67,9 @@ class Lateness:
 
     def exported(self, charges: Charges, usage_day: date) -> Charges:
         """The day's charges with their export times and invoices, charges that occur twice, and later corrections."""
-        self._delay(charges, usage_day)
+        late = self._delay(charges, usage_day)
         draw = chance(self._seed, "second thoughts", usage_day)
-        ordinary = np.flatnonzero(self._fleet.is_usage[charges["line"]] & (charges["model"] == 0) & ~self._late)
+        ordinary = np.flatnonzero(self._fleet.is_usage[charges["line"]] & (charges["model"] == 0) & ~late)
         corrected = draw.choice(ordinary, 1 + len(ordinary) // CHARGES_PER_CORRECTION, replace=False)
         corrections = [self._corrections(charges[np.sort(corrected)], usage_day, draw)]
         if draw.random() < RERATED_WORKLOAD_CHANCE:
@@ -79,17 +79,19 @@ class Lateness:
         twice = charges[np.sort(draw.choice(ordinary, 1 + len(ordinary) // CHARGES_PER_DUPLICATE, replace=False))]
         return np.concatenate([charges, twice, *corrections])
 
-    def _delay(self, charges: Charges, usage_day: date) -> None:
+    def _delay(self, charges: Charges, usage_day: date) -> Mask:
+        """Set when each charge is exported and on which invoice; says which charges are days late."""
         draw = chance(self._seed, "delay", usage_day)
         count = len(charges)
         hours = np.minimum(draw.gamma(2.0, 2.5, count), 48.0)
         late_days = draw.uniform(2.0, 10.0, count)
-        self._late = draw.random(count) < LATE_SHARE
-        delay = np.where(self._late, late_days * DAY, hours * HOUR)
+        late: Mask = draw.random(count) < LATE_SHARE
+        delay = np.where(late, late_days * DAY, hours * HOUR)
         charges["export"] = append_time(charges["end"] + delay.astype(np.int64))
         next_month = month_number(first_of_next_month(usage_day))
         missed = charges["export"] >= invoice_cut_off(usage_day)
         charges["invoice_month"] = np.where(missed, next_month, month_number(usage_day))
+        return late
 
     def _corrections(self, originals: Charges, usage_day: date, draw: np.random.Generator) -> Charges:
         """Each of these charges put right in its own way, on its own later day."""
@@ -144,7 +146,8 @@ def _scaled(charges: Charges, percent: int, *, keep_usage: bool) -> Charges:
     """The charges at a part of their amounts; a price correction leaves the usage as it was."""
     scaled = charges.copy()
     for amount in (*_AMOUNTS, *(() if keep_usage else ("usage",))):
-        scaled[amount] = scaled[amount] * percent // 100
+        # Towards zero, so that a credit never comes to more than its cost.
+        scaled[amount] = np.sign(scaled[amount]) * (np.abs(scaled[amount]) * percent // 100)
     return scaled
 
 

@@ -1,4 +1,4 @@
-"""What one pricing unit costs on a day: tiers, negotiated discounts, the month's exchange rate, one announced change."""
+"""What one pricing unit costs on a day: tiers, negotiated discounts, exchange rates, one announced change."""
 
 from datetime import date
 

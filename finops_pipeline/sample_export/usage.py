@@ -1,12 +1,12 @@
 """What one Pacific usage day costs: demand per line, told apart by hour, priced, committed and credited."""
 
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
 
 from finops_pipeline.sample_export.chance import chance
-from finops_pipeline.sample_export.charges import Charges, no_charges, reprice
+from finops_pipeline.sample_export.charges import Charges, net, no_charges, reprice
 from finops_pipeline.sample_export.commitments import Commitments
 from finops_pipeline.sample_export.credits import CreditRules
 from finops_pipeline.sample_export.days import HOUR, pacific_clock, pacific_hours
@@ -62,13 +62,23 @@ class UsageModel:
         self._credits.apply(charges, day)
         return self._named(charges, day)
 
-    def events_on(self, day: date, charges: Charges) -> list[tuple[Event, Charges, float]]:
-        """The events whose own days include this one, the charges they concern and how much they changed them."""
-        return [
-            (event, charges[scope[charges["line"]]], event.factor_on(day))
-            for event, scope in self._events
-            if event.start <= day <= event.end
-        ]
+    def events_on(self, day: date, charges: Charges) -> list[tuple[Event, int, int]]:
+        """The events whose own days include this one: what their scope cost, and what it would have without them."""
+        answers = []
+        for event, scope in self._events:
+            if event.start <= day <= event.end:
+                concerned = charges[scope[charges["line"]]]
+                actual = int(net(concerned).sum())
+                answers.append((event, actual, actual - self._excess(event, concerned, event.factor_on(day))))
+        return answers
+
+    def _excess(self, event: Event, concerned: Charges, factor: float) -> int:
+        """How much of the cost is the event's doing: all of it where there would have been nothing."""
+        if event.kind in ("egress burst", "new sku", "credit expiry", "launch"):
+            return int(net(concerned).sum())
+        if event.kind == "holiday dip":
+            concerned = concerned[self._weekend[concerned["line"]] < 1]
+        return round(int(net(concerned).sum()) * (1 - 1 / factor))
 
     def _level(self, day: date) -> Floats:
         """What each line costs that day at its usual list price."""
@@ -141,6 +151,7 @@ class UsageModel:
             nameless |= self._fleet.launched[charges["line"]]
         charges["project"] = np.where(nameless, -1, project * 2 + moved)
         charges["labels"] = charges["line"] * 2 + renamed
+        charges["rate"] = self._prices.rates_on(day)[charges["line"]]
         return charges
 
 
@@ -159,7 +170,3 @@ def _scope(fleet: Fleet, event: Event) -> Mask:
         )
 
     return fleet.where(concerned)
-
-
-def usage_days_between(first: date, last: date) -> list[date]:
-    return [first + timedelta(days=number) for number in range((last - first).days + 1)]

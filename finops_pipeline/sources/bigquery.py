@@ -229,7 +229,7 @@ class BigQueryStorageSource:
         with self._our_errors():
             for rows in _in_equal_parts(_pages(storage, session), schema):
                 conformed = connection.from_arrow(rows).project(select_list).to_arrow_table()
-                yield from map(as_contract, conformed.to_batches())
+                yield from map(as_contract, conformed.combine_chunks().to_batches())
 
     @contextmanager
     def _our_errors(self) -> Iterator[None]:

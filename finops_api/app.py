@@ -1,0 +1,48 @@
+"""The application: its routes, its errors, its state."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, Gauge
+
+from finops_api import errors
+from finops_api.catalogue.routes import router as catalogue
+from finops_api.costs.routes import router as costs
+from finops_api.database import pool
+from finops_api.health.routes import router as health
+from finops_api.observability import Observability
+from finops_warehouse.settings import Settings
+
+GAUGES = {
+    "finops_complete_through_timestamp_seconds": "Midnight UTC of the last complete usage day.",
+    "finops_usage_days_behind": "Usage days whose charges moved after their facts were built.",
+    "finops_partitions_parked": "Partitions whose build failed five times and that wait for somebody.",
+    "finops_data_version": "Rises with every partition that is built.",
+}
+
+
+def create_app(dsn: str, settings: Settings) -> FastAPI:
+    """The application over the warehouse at `dsn`. Nothing is connected before it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with pool(dsn) as connections:
+            app.state.pool = connections
+            yield
+
+    app = FastAPI(
+        title="FinOps Intelligence",
+        summary="What Google Cloud cost, and how sure we are of it.",
+        version="1",
+        lifespan=lifespan,
+    )
+    registry = CollectorRegistry()
+    app.state.settings = settings
+    app.state.registry = registry
+    app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
+    app.add_middleware(Observability, registry=registry)
+    errors.install(app)
+    for router in (costs, catalogue, health):
+        app.include_router(router)
+    return app

@@ -1,0 +1,67 @@
+"""What is known of the tables as a whole."""
+
+from datetime import date
+from typing import Any
+
+from psycopg import sql
+from psycopg_pool import AsyncConnectionPool
+
+from finops_api.database import rows
+from finops_api.errors import NothingLoaded
+from finops_warehouse.freshness import COMPLETE_THROUGH
+from finops_warehouse.semantic import DIMENSIONS, UNATTRIBUTED, table_for
+
+MAX_VALUES = 500
+
+
+async def last_complete_day(connections: AsyncConnectionPool) -> date:
+    """The last complete usage day. Raises `NothingLoaded` before there is one."""
+    found = await rows(connections, COMPLETE_THROUGH)
+    if not found or found[0][0] is None:
+        raise NothingLoaded("No usage day has been built yet. `finops status` shows how far the pipeline is.")
+    day: date = found[0][0]
+    return day
+
+
+async def members(connections: AsyncConnectionPool, name: str, search: str, limit: int) -> list[dict[str, Any]]:
+    """The members of a dimension whose id or name holds `search`, in the order of their names."""
+    dimension = DIMENSIONS[name]
+    shown = dimension.name_column or dimension.column
+    statement = sql.SQL(
+        """
+        select json_build_object('id', coalesce({id}, {unattributed}), 'name', max({shown}))
+        from {table} where %(search)s = '' or strpos(lower({id}), lower(%(search)s)) > 0
+            or strpos(lower({shown}), lower(%(search)s)) > 0
+        group by {id} order by max({shown}) nulls last, {id} limit %(limit)s
+        """
+    ).format(
+        id=sql.Identifier(dimension.column),
+        shown=sql.Identifier(shown),
+        unattributed=sql.Literal(UNATTRIBUTED),
+        table=sql.Identifier("finops", table_for({name})),
+    )
+    return [member for (member,) in await rows(connections, statement, {"search": search, "limit": limit})]
+
+
+OVERVIEW = """
+    select
+        (select min(usage_day) from finops.usage_day_ledger),
+        (select max(usage_day) from finops.usage_day_ledger),
+        (select max(export_day) from finops.export_day_ledger),
+        (select max(loaded_at) from finops.export_day_ledger),
+        (select coalesce(max(version), 0) from finops.materialisation),
+        array(select distinct billing_currency from finops.invoice_months order by 1),
+        (select count(*) from finops.usage_day_ledger as ledger
+            left join finops.materialisation as built
+                on built.asset = 'aggregated_cost_data' and built.partition_key = ledger.usage_day::text
+            where ledger.source_version > coalesce(built.source_version, 0)),
+        (select count(*) from finops.build_attempts where parked_at is not null),
+        (select coalesce(json_agg(m order by m.invoice_month, m.billing_account_id), '[]') from (
+            select invoice_month, billing_account_id, billing_currency,
+                case when current_date >= closed_from then 'closed'
+                    when current_date >= closing_from then 'closing' else 'open' end as state,
+                trim_scale(billed_cost)::text as billed_cost, trim_scale(invoice_total)::text as invoice_total,
+                trim_scale(residual)::text as residual
+            from finops.invoice_months
+        ) as m)
+"""

@@ -1,0 +1,1 @@
+"""Costs: the question every chart, table and export of the product asks."""

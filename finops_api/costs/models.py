@@ -1,0 +1,162 @@
+"""The question and the answer of `/v1/costs`."""
+
+from calendar import monthrange
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from finops_api.errors import EmptyWindow, NothingToCompare, TooManyGroups, WindowTooLong
+from finops_warehouse.semantic import DIMENSIONS, MEASURES
+
+MAX_DAYS = 1100
+MAX_GROUPS = 3
+MAX_ROWS = 5000
+MAX_VALUES = 100
+
+DimensionName = StrEnum("DimensionName", {name: name for name in DIMENSIONS})  # type: ignore[misc]
+MeasureName = StrEnum("MeasureName", {name: name for name in MEASURES})  # type: ignore[misc]
+
+Member = str
+Window = Literal["7d", "30d", "90d", "mtd", "lastmonth"]
+
+
+class CostQuery(BaseModel):
+    """What was it, from `start` to `end`, by these dimensions?"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start: date | None = Field(None, description="First usage day.")
+    end: date | None = Field(None, description="Day after the last: `end` is not included.")
+    window: Window | None = Field(
+        None, description="Instead of start and end: the last complete days, this month to date, or last month."
+    )
+    granularity: Literal["daily", "monthly", "total"] = Field(
+        "daily", description="A row a usage day, a month, or one."
+    )
+    group_by: list[DimensionName] = Field([], description="Up to three dimensions.")
+    measure: list[MeasureName] = Field([MeasureName("billed_cost")], description="What to add up.")
+    compare: Literal["previous"] | None = Field(
+        None, description="Also the same number of days just before; with granularity daily or total."
+    )
+    include_unfinished: bool = Field(
+        default=False,
+        description="Count days whose charges are still arriving in totals and months, too. They are always shown.",
+    )
+    billing_currency: list[str] = Field([], max_length=MAX_VALUES, description="Only these currencies.")
+
+    # A filter for each dimension; `(unattributed)` is the member of charges that have none.
+    billing_account: list[Member] = Field([], max_length=MAX_VALUES)
+    invoice_month: list[Member] = Field([], max_length=MAX_VALUES)
+    project: list[Member] = Field([], max_length=MAX_VALUES)
+    service: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
+    sku: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
+    region: list[Member] = Field([], max_length=MAX_VALUES)
+    charge_category: list[Member] = Field([], max_length=MAX_VALUES)
+    cost_type: list[Member] = Field([], max_length=MAX_VALUES)
+
+    @model_validator(mode="after")
+    def _names_its_days(self) -> Self:
+        if self.window and (self.start or self.end):
+            raise ValueError("give window, or start and end, not both")
+        if not self.window and not (self.start and self.end):
+            raise ValueError("give start and end (end is not included), or window")
+        return self
+
+    @model_validator(mode="after")
+    def _has_no_nul(self) -> Self:
+        if any("\0" in value for values in [*self.filters().values(), self.billing_currency] for value in values):
+            raise ValueError("a value holds a NUL character, which no name can")
+        return self
+
+    def filters(self) -> dict[str, list[str]]:
+        """The members asked for, by dimension."""
+        return {name: values for name in DIMENSIONS if (values := getattr(self, name))}
+
+    def resolved(self, complete_through: date) -> "ResolvedQuery":
+        """The question with its days settled. Raises a `BadQuestion` when it has no answer."""
+        start, end = self._days(complete_through)
+        if start >= end:
+            raise EmptyWindow(f"No day lies from {start} to {end}: end is not included, so it must be after start.")
+        if (end - start).days > MAX_DAYS:
+            raise WindowTooLong(f"{start} to {end} is {(end - start).days} days; one answer holds {MAX_DAYS}.")
+        if len(set(self.group_by)) > MAX_GROUPS:
+            raise TooManyGroups(f"An answer is grouped by {MAX_GROUPS} dimensions at most, not {len(self.group_by)}.")
+        if self.compare and self.granularity == "monthly":
+            raise NothingToCompare("Months differ in length. Compare with granularity daily or total.")
+        counted_end = end if self.include_unfinished else min(end, complete_through + timedelta(days=1))
+        return ResolvedQuery(self, start, end, max(counted_end, start), complete_through)
+
+    def _days(self, complete_through: date) -> tuple[date, date]:
+        end = complete_through + timedelta(days=1)
+        match self.window:
+            case None:
+                assert self.start and self.end  # noqa: PT018 -- the validator above refused everything else
+                return self.start, self.end
+            case "mtd":
+                return complete_through.replace(day=1), end
+            case "lastmonth":
+                first = complete_through.replace(day=1)
+                before = first - timedelta(days=1)
+                return first - timedelta(days=monthrange(before.year, before.month)[1]), first
+            case window:
+                return end - timedelta(days=int(window.removesuffix("d"))), end
+
+
+class ResolvedQuery:
+    """A question whose days are known."""
+
+    def __init__(self, query: CostQuery, start: date, end: date, counted_end: date, complete_through: date) -> None:
+        self.query = query
+        self.start = start
+        self.end = end
+        self.counted_end = counted_end
+        """End of what totals hold: unfinished days are left out unless they were asked for."""
+        self.complete_through = complete_through
+
+    @property
+    def groups(self) -> list[str]:
+        """The dimensions grouped by, each once, in the order asked."""
+        return list(dict.fromkeys(str(name) for name in self.query.group_by))
+
+    @property
+    def measures(self) -> list[str]:
+        """The measures asked for, each once, in the order asked."""
+        return list(dict.fromkeys(str(name) for name in self.query.measure))
+
+    @property
+    def previous(self) -> tuple[date, date]:
+        """The days just before, as many as totals count."""
+        length = self.counted_end - self.start
+        return self.start - length, self.start
+
+
+class CostMeta(BaseModel):
+    """How far an answer can be trusted."""
+
+    start: date
+    end: date
+    granularity: str
+    group_by: list[str]
+    measures: list[str]
+    filters: dict[str, list[str]]
+    table: str = Field(description="The table it was read from.")
+    data_version: int = Field(description="Rises whenever any day of that table is rebuilt.")
+    complete_through: date = Field(description="Last usage day whose charges have all had time to arrive.")
+    counted_through: date | None = Field(description="Last usage day in totals and months; None when there is none.")
+    estimated: bool = Field(description="Whether days of the window are still arriving.")
+    missing_days: list[date] = Field(description="Days of the window that are not built. They are not zeroes.")
+    restated_days: list[date] = Field(description="Days of the window whose total moved after it was first served.")
+    previous_start: date | None = None
+    previous_end: date | None = None
+
+
+class CostPage(BaseModel):
+    """Rows and totals; amounts are decimal strings in the row's `billing_currency`."""
+
+    items: list[dict[str, Any]] = Field(
+        description="Period, dimensions and measures; with `compare`, each measure also as `previous_…`."
+    )
+    totals: list[dict[str, Any]] = Field(description="One row a currency, over the days up to `counted_through`.")
+    meta: CostMeta

@@ -1,0 +1,196 @@
+"""The only SQL that reads costs: one statement, so that rows, totals and their version are of one moment."""
+
+import json
+from datetime import date, timedelta
+from typing import Any
+
+from psycopg import sql
+from psycopg_pool import AsyncConnectionPool
+
+from finops_api.costs.models import MAX_ROWS, CostMeta, CostPage, ResolvedQuery
+from finops_api.database import rows
+from finops_api.errors import TooManyRows
+from finops_warehouse.semantic import DIMENSIONS, MEASURES, UNATTRIBUTED, table_for
+
+PERIODS = {
+    "daily": "usage_day::text",
+    "monthly": "to_char(usage_day, 'YYYY-MM')",
+    "total": "null::text",
+}
+PERIOD_NAMES = {"daily": "usage_day", "monthly": "month", "total": None}
+
+STATEMENT = """
+    with charges as (
+        select * from finops.{table}
+        where usage_day >= %(start)s and usage_day < %(end)s and {filters}
+    ),
+    rows as (
+        select {period} as period, {groups} billing_currency, {sums}
+        from charges where {daily} or usage_day < %(counted_end)s
+        group by {keys}
+        order by period, billing_currency, {first} desc
+        limit %(limit)s
+    ),
+    totals as (
+        select billing_currency, {sums} from charges where usage_day < %(counted_end)s
+        group by billing_currency order by billing_currency
+    )
+    select
+        (select coalesce(json_agg(rows), '[]') from rows),
+        (select coalesce(json_agg(totals), '[]') from totals)
+"""
+
+META = """
+    select
+        (select coalesce(max(version), 0) from finops.materialisation where asset = %(table)s),
+        array(
+            select day::date from generate_series(%(start)s::date, %(end)s::date - 1, interval '1 day') as day
+            where day::date <= (select max(usage_day) from finops.usage_day_ledger)
+            and not exists (
+                select from finops.materialisation where asset = %(table)s and partition_key = day::date::text
+            )
+            order by 1
+        ),
+        array(
+            select distinct usage_day from finops.restatements
+            where usage_day >= %(start)s and usage_day < %(end)s order by 1
+        )
+"""
+
+
+async def costs(connections: AsyncConnectionPool, asked: ResolvedQuery) -> CostPage:
+    """The answer to a cost question. Raises `TooManyRows` rather than cut an answer short unseen."""
+    table = table_for({*asked.groups, *asked.query.filters()})
+    items, totals = await _read(connections, asked, table, asked.start, asked.end, asked.counted_end)
+    if asked.query.compare:
+        first, last = asked.previous
+        before, totals_before = await _read(connections, asked, table, first, last, last)
+        _put_beside(items, before, asked)
+        _put_beside(totals, totals_before, asked)
+    return CostPage(items=items, totals=totals, meta=await _meta(connections, asked, table))
+
+
+async def _read(
+    connections: AsyncConnectionPool, asked: ResolvedQuery, table: str, start: date, end: date, counted_end: date
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    granularity = asked.query.granularity
+    groups = [DIMENSIONS[name] for name in asked.groups]
+    names = [
+        sql.SQL("{} as {},").format(_member(dimension.column), sql.Identifier(dimension.name)) for dimension in groups
+    ]
+    names += [
+        sql.SQL("max({}) as {},").format(sql.Identifier(d.name_column), sql.Identifier(f"{d.name}_name"))
+        for d in groups
+        if d.name_column
+    ]
+    keys = [sql.SQL(PERIODS[granularity]), sql.SQL("billing_currency"), *(_member(d.column) for d in groups)]
+    statement = sql.SQL(STATEMENT).format(
+        table=sql.Identifier(table),
+        filters=_filters(asked),
+        period=sql.SQL(PERIODS[granularity]),
+        groups=sql.SQL(" ").join(names),
+        sums=sql.SQL(", ").join(map(_sum, asked.measures)),
+        daily=sql.SQL("true" if granularity == "daily" else "false"),
+        keys=sql.SQL(", ").join(keys[1:] if granularity == "total" else keys),
+        first=sql.SQL("sum({})").format(sql.Identifier(MEASURES[asked.measures[0]].column)),
+    )
+    parameters = {"start": start, "end": end, "counted_end": counted_end, "limit": MAX_ROWS + 1, **_values(asked)}
+    [(items, totals)] = await rows(connections, statement, parameters)
+    if len(items) > MAX_ROWS:
+        raise TooManyRows(f"The answer has more than {MAX_ROWS} rows. Take a shorter window, or group by less.")
+    return [_named(item, asked, start, counted_end) for item in items], totals
+
+
+def _member(column: str) -> sql.Composed:
+    """A member's id; charges without one are a member of their own, never left out."""
+    return sql.SQL("coalesce({}, {})").format(sql.Identifier(column), sql.Literal(UNATTRIBUTED))
+
+
+def _sum(measure: str) -> sql.Composed:
+    # As text: json writes numerics as bare numbers, and JavaScript would read those as floats.
+    column = sql.Identifier(MEASURES[measure].column)
+    return sql.SQL("trim_scale(sum({}))::text as {}").format(column, sql.Identifier(measure))
+
+
+def _filters(asked: ResolvedQuery) -> sql.Composed:
+    conditions = [sql.SQL("true")]
+    for name in asked.query.filters():
+        dimension = DIMENSIONS[name]
+        wanted = sql.SQL("any({})").format(sql.Placeholder(f"is_{name}"))
+        by_id = sql.SQL("{} = {}").format(_member(dimension.column), wanted)
+        if dimension.name_column:
+            by_name = sql.SQL("{} = {}").format(sql.Identifier(dimension.name_column), wanted)
+            conditions.append(sql.SQL("({} or {})").format(by_id, by_name))
+        else:
+            conditions.append(by_id)
+    if asked.query.billing_currency:
+        conditions.append(sql.SQL("billing_currency = any({})").format(sql.Placeholder("currencies")))
+    return sql.SQL(" and ").join(conditions)
+
+
+def _values(asked: ResolvedQuery) -> dict[str, list[str]]:
+    return {
+        "currencies": asked.query.billing_currency,
+        **{f"is_{name}": values for name, values in asked.query.filters().items()},
+    }
+
+
+def _named(item: dict[str, Any], asked: ResolvedQuery, start: date, counted_end: date) -> dict[str, Any]:
+    """A row with its period under the name it has at this granularity."""
+    period = item.pop("period")
+    name = PERIOD_NAMES[asked.query.granularity]
+    if name is None:
+        return {"start": start.isoformat(), "end": counted_end.isoformat(), **item}
+    if name == "usage_day":
+        return {name: period, "estimated": date.fromisoformat(period) > asked.complete_through, **item}
+    return {name: period, **item}
+
+
+def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: ResolvedQuery) -> None:
+    """Give every row what the same members cost in the period before; a member that is gone gets a row of its own.
+
+    A period without a row cost nothing: both periods are built, and a missing day is named in `meta`.
+    """
+    shift = asked.start - asked.previous[0]
+
+    def key(item: dict[str, Any], moved: timedelta) -> str:
+        day = date.fromisoformat(item["usage_day"]) + moved if "usage_day" in item else None
+        return json.dumps([str(day), item["billing_currency"], *(item.get(name) for name in asked.groups)])
+
+    earlier = {key(item, shift): item for item in before}
+    for item in now:
+        match = earlier.pop(key(item, timedelta(0)), None)
+        for measure in asked.measures:
+            item[f"previous_{measure}"] = match[measure] if match else "0"
+    for gone in earlier.values():
+        row = dict(gone)
+        if "usage_day" in row:
+            row["usage_day"] = (date.fromisoformat(row["usage_day"]) + shift).isoformat()
+            row["estimated"] = False
+        elif "start" in row:
+            row |= {"start": asked.start.isoformat(), "end": asked.counted_end.isoformat()}
+        now.append({**row, **dict.fromkeys(asked.measures, "0"), **{f"previous_{m}": gone[m] for m in asked.measures}})
+
+
+async def _meta(connections: AsyncConnectionPool, asked: ResolvedQuery, table: str) -> CostMeta:
+    [(version, missing, restated)] = await rows(
+        connections, META, {"table": table, "start": asked.start, "end": asked.end}
+    )
+    counted_through = asked.counted_end - timedelta(days=1)
+    return CostMeta(
+        start=asked.start,
+        end=asked.end,
+        granularity=asked.query.granularity,
+        group_by=asked.groups,
+        measures=asked.measures,
+        filters=asked.query.filters(),
+        table=table,
+        data_version=version,
+        complete_through=asked.complete_through,
+        counted_through=counted_through if counted_through >= asked.start else None,
+        estimated=asked.end - timedelta(days=1) > asked.complete_through,
+        missing_days=missing,
+        restated_days=restated,
+        previous_start=asked.previous[0] if asked.query.compare else None,
+        previous_end=asked.previous[1] if asked.query.compare else None,
+    )

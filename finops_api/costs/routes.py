@@ -1,0 +1,39 @@
+"""GET /v1/costs: HTTP words only; the question is a model, the answer is elsewhere."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from finops_api.access import Reader
+from finops_api.catalogue.queries import last_complete_day
+from finops_api.costs.models import CostPage, CostQuery
+from finops_api.costs.queries import costs
+from finops_api.database import Pool
+from finops_api.errors import (
+    DatabaseUnreachable,
+    EmptyWindow,
+    NotAllowed,
+    NothingLoaded,
+    NothingToCompare,
+    TooManyGroups,
+    TooManyRows,
+    WindowTooLong,
+    documented,
+)
+
+router = APIRouter(prefix="/v1/costs", tags=["costs"])
+
+REFUSALS = documented(
+    EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NotAllowed, NothingLoaded,
+    DatabaseUnreachable,
+)  # fmt: skip
+
+
+@router.get("", operation_id="listCosts", responses=REFUSALS)
+async def list_costs(query: Annotated[CostQuery, Query()], pool: Pool, _: Reader) -> CostPage:
+    """Cost by day, month or as one total, by up to three dimensions.
+
+    `end` is not included. Amounts are decimal strings; a row has one currency, and currencies are never added.
+    Days whose charges are still arriving are marked `estimated` and are in no total.
+    """
+    return await costs(pool, query.resolved(await last_complete_day(pool)))

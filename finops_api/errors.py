@@ -1,0 +1,150 @@
+"""Everything the API can refuse, as its callers meet it: RFC 9457 problem details.
+
+* ApiError                       500
+  x BadQuestion                  422   asking again changes nothing
+    - EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare
+  x NotAllowed                   401   a token is needed
+  x NotYet                       503   asking again later may work
+    - DatabaseUnreachable, NothingLoaded
+"""
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import psycopg
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from psycopg_pool import PoolTimeout
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from finops_api.observability import request_id
+
+log = structlog.get_logger("finops_api")
+
+
+class Problem(BaseModel):
+    """Why a request was refused (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+
+
+class ApiError(Exception):
+    """The message reaches the caller: what was asked, why it fails, what would work."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    headers: ClassVar[dict[str, str]] = {}
+
+
+class BadQuestion(ApiError):
+    """The question cannot be answered as it stands."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class EmptyWindow(BadQuestion):
+    """No day lies in the window."""
+
+
+class WindowTooLong(BadQuestion):
+    """More days than one answer holds."""
+
+
+class TooManyGroups(BadQuestion):
+    """More dimensions than one answer is grouped by."""
+
+
+class TooManyRows(BadQuestion):
+    """More rows than one answer holds."""
+
+
+class NothingToCompare(BadQuestion):
+    """Periods of different length say nothing about each other."""
+
+
+class NotAllowed(ApiError):
+    """A token is needed and was not given, or is not the one."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class NotYet(ApiError):
+    """Nothing is wrong with the question; the answer is not there now."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+
+
+class DatabaseUnreachable(NotYet):
+    """The warehouse does not answer."""
+
+
+class NothingLoaded(NotYet):
+    """No usage day has been built yet."""
+
+
+def documented(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
+    """How a route tells OpenAPI what it can refuse."""
+    by_status: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        told = by_status.setdefault(error.status.value, {"model": Problem, "description": ""})
+        told["description"] = f"{told['description']} {error.__name__}: {error.__doc__}".strip()
+    return by_status
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of the application leave it as a problem document."""
+
+    @app.exception_handler(ApiError)
+    async def refused(request: Request, error: ApiError) -> JSONResponse:
+        return _problem(request, error.status, type(error).__name__, str(error), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        # Never the value that was sent: it may be a secret put into the wrong place.
+        wrong = [{"where": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in error.errors()]
+        detail = "; ".join(f"{e['where']}: {e['message']}" for e in wrong)
+        return _problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "BadParameter", detail, errors=wrong)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        return _problem(request, status, status.phrase.replace(" ", ""), f"{status.phrase}: {request.url.path}")
+
+    @app.exception_handler(PoolTimeout)
+    @app.exception_handler(psycopg.OperationalError)
+    async def unreachable(request: Request, error: Exception) -> JSONResponse:
+        log.warning("database unreachable", error=str(error))
+        told = DatabaseUnreachable("The warehouse does not answer now. Try again in a few seconds.")
+        return _problem(request, told.status, type(told).__name__, str(told), told.headers)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("unexpected error", exc_info=error)
+        detail = "This is a fault of ours. Its traceback is in the log under this request id."
+        return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", detail)
+
+
+def _problem(
+    request: Request, status: HTTPStatus, name: str, detail: str, headers: dict[str, str] | None = None, **extra: object
+) -> JSONResponse:
+    body = {
+        "type": f"/problems/{name}",
+        "title": name,
+        "status": status.value,
+        "detail": detail,
+        "instance": request.url.path,
+        "request_id": request_id(request.scope),
+        **extra,
+    }
+    return JSONResponse(body, status.value, headers, media_type="application/problem+json")
