@@ -94,7 +94,6 @@ def _write_sample(settings: Settings, days: int, rows_per_day: int) -> tuple[dat
 def _serve(settings: Settings, port: int, dagster_port: int) -> None:
     from finops_api.server import run_server
 
-    say(
-        f"\n  API      http://127.0.0.1:{port}/docs\n  Dagster  http://127.0.0.1:{dagster_port}\n  Ctrl-C stops all of it."
-    )
+    say(f"\n  API      http://127.0.0.1:{port}/docs")
+    say(f"  Dagster  http://127.0.0.1:{dagster_port}\n  Ctrl-C stops all of it.")
     run_server(warehouse_dsn(settings), settings, host="127.0.0.1", port=port)

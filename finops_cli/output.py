@@ -23,7 +23,12 @@ def say(text: str) -> None:
 
 def print_json(document: Any) -> None:  # noqa: ANN401 -- any dataclass or plain value
     """One JSON document on stdout; money as decimal strings."""
-    sys.stdout.write(json.dumps(asdict(document) if is_dataclass(document) else document, default=_plain) + "\n")
+    sys.stdout.write(
+        json.dumps(
+            asdict(document) if is_dataclass(document) and not isinstance(document, type) else document, default=_plain
+        )
+        + "\n"
+    )
 
 
 def _plain(value: object) -> str:

@@ -36,8 +36,8 @@ def _show(found: Status) -> None:
     say(f"Restatements      {len(found.restatements)}")
     for moved in found.restatements[:5]:
         say(
-            f"  {moved.usage_day} {moved.billing_account_id}: {moved.billed_cost_before:f} to {moved.billed_cost_after:f} "
-            f"{moved.billing_currency} ({moved.cause})"
+            f"  {moved.usage_day} {moved.billing_account_id}: {moved.billed_cost_before:f} to "
+            f"{moved.billed_cost_after:f} {moved.billing_currency} ({moved.cause})"
         )
     table = Table("invoice", "account", "state", "adds up to", "invoice total", "residual", box=None)
     for month in found.invoice_months:

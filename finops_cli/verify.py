@@ -26,7 +26,8 @@ def verify(json: Annotated[bool, typer.Option("--json", help="One JSON document 
     elif proof.holds:
         say(
             f"source = raw = facts = rollups = months = invoices: {proof.rows:,} rows, "
-            f"{proof.export_days} export days, {proof.invoice_months} invoice months, {proof.closed_invoices} closed invoices with residual 0."
+            f"{proof.export_days} export days, {proof.invoice_months} invoice months, "
+            f"{proof.closed_invoices} closed invoices with residual 0."
         )
     else:
         for difference in proof.differences[:SHOWN]:

@@ -54,7 +54,7 @@ DIMENSIONS = {
 }
 
 _COSTS = (
-    Measure("billed_cost", "BilledCost", "billed_cost", "currency", "additive", "After credits; what the invoice says."),
+    Measure("billed_cost", "BilledCost", "billed_cost", "currency", "additive", "After credits, as on the invoice."),
     Measure(
         "effective_cost", "EffectiveCost", "effective_cost", "currency", "additive",
         "Billed cost; a commitment's fee stays on the day it is billed.",

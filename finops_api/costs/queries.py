@@ -113,7 +113,7 @@ def _sum(measure: str) -> sql.Composed:
 
 
 def _filters(asked: ResolvedQuery) -> sql.Composed:
-    conditions = [sql.SQL("true")]
+    conditions: list[sql.Composable] = [sql.SQL("true")]
     for name in asked.query.filters():
         dimension = DIMENSIONS[name]
         wanted = sql.SQL("any({})").format(sql.Placeholder(f"is_{name}"))

@@ -64,16 +64,16 @@ class Event:
     description: str
 
     @property
+    def wakes(self) -> bool:
+        """Whether it makes something run that otherwise costs nothing."""
+        return self.kind in ("egress burst", "new sku")
+
+    @property
     def sku_description(self) -> str:
         """The SKU as the export names it; empty where all of the service's are concerned."""
-        return next(
-            (
-                m.offer.description
-                for m in ordinary_meters()
-                if (m.project.project_id, m.sku) == (self.project, self.sku)
-            ),
-            "",
-        )
+        key = (self.project, self.sku, self.wakes)
+        named = (m.offer.description for m in ordinary_meters() if (m.project.project_id, m.sku, m.dormant) == key)
+        return next(named, "")
 
     def factor_on(self, day: date) -> float:
         """How many times its usual cost the scope has that day."""

@@ -142,7 +142,8 @@ def _array(values: npt.NDArray[Any]) -> Column:
 
 
 def _instants(microseconds: npt.NDArray[np.int64]) -> Column:
-    return pa.array(np.ascontiguousarray(microseconds)).cast(pa.timestamp("us", "UTC"))
+    instants: Column = _array(microseconds).cast(pa.timestamp("us", "UTC"))
+    return instants
 
 
 def _positions(index: npt.NDArray[np.integer[Any]]) -> Column:

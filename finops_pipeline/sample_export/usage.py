@@ -74,7 +74,7 @@ class UsageModel:
 
     def _excess(self, event: Event, concerned: Charges, factor: float) -> int:
         """How much of the cost is the event's doing: all of it where there would have been nothing."""
-        if event.kind in ("egress burst", "new sku", "credit expiry", "launch"):
+        if event.wakes or event.kind in ("credit expiry", "launch"):
             return int(net(concerned).sum())
         if event.kind == "holiday dip":
             concerned = concerned[self._weekend[concerned["line"]] < 1]
@@ -88,7 +88,7 @@ class UsageModel:
             level *= self._weekend
         awake = ~self._dormant
         for event, scope in self._events:
-            if event.kind in ("egress burst", "new sku") and event.start <= day <= event.end:
+            if event.wakes and event.start <= day <= event.end:
                 awake |= scope
             if event.kind == "holiday dip" and event.start == day:
                 level[scope & (self._weekend < 1)] *= event.factor
@@ -157,13 +157,12 @@ class UsageModel:
 
 def _scope(fleet: Fleet, event: Event) -> Mask:
     """The lines an event is about. A SKU that costs nothing until it happens is in no other event's scope."""
-    wakes = event.kind in ("egress burst", "new sku")
 
     def concerned(line: Line) -> bool:
         return (
             line.account == event.account
             and line.kind in ("usage", "support")
-            and line.dormant == wakes
+            and line.dormant == event.wakes
             and event.project in (None, line.project and line.project.project_id)
             and event.service in ("", line.offer.sku.service)
             and event.sku in (None, line.sku)

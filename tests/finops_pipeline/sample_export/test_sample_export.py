@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -184,7 +185,9 @@ def test_json_lines_hold_what_parquet_holds(tmp_path: Path) -> None:
         write_sample_export(tmp_path / name, days=2, rows_per_day=700, seed=1, last_export_day=day, format=name)
         for name in ("parquet", "jsonl")
     )
-    lines = [json.loads(line) for path in sorted(jsonl.table_dir.rglob("*.jsonl")) for line in path.open()]
+    lines = [
+        json.loads(line) for path in sorted(jsonl.table_dir.rglob("*.jsonl")) for line in path.read_text().splitlines()
+    ]
     table = pa.concat_tables(pq.read_table(path) for path in sorted(parquet.table_dir.rglob("part*.parquet")))
     table = table.select([name for name in table.column_names if name != "export_day"])
 
@@ -216,7 +219,7 @@ def test_every_row_is_in_the_folder_of_its_export_day(quarter: SampleExport, row
 
 def test_rows_per_day_are_about_what_was_asked_for(tmp_path: Path) -> None:
     """Within a tenth, at any size, and the bill is the same in more rows."""
-    for asked in (700, 3_000, 20_000):
+    for asked in (700, 3_000, 10_000):
         sample = write_sample_export(
             tmp_path / str(asked), days=12, rows_per_day=asked, seed=1, last_export_day=LAST_DAY
         )
@@ -328,7 +331,8 @@ def test_tax_and_rounding_close_a_month(rows: duckdb.DuckDBPyConnection) -> None
     """One tax row for each project that pays tax, one for the account, one rounding row."""
     closing = rows.execute("""
         select billing_account_id, invoice.month, count(*) filter (cost_type = 'rounding_error'),
-            count(distinct project.id) filter (cost_type = 'tax') = count(*) filter (cost_type = 'tax' and project is not null),
+            count(distinct project.id) filter (cost_type = 'tax')
+                = count(*) filter (cost_type = 'tax' and project is not null),
             count(*) filter (cost_type = 'tax' and project is null),
             min(day(export_time)), max(day(export_time))
         from rows where cost_type in ('tax', 'rounding_error') group by 1, 2
@@ -416,7 +420,7 @@ def test_a_correction_repeats_its_original_in_all_but_amounts_and_dates(rows: du
     corrections = "cost_type = 'adjustment' and adjustment_info.type like '%_CORRECTION'"
     [(found, orphans, longest, negated)] = rows.execute(f"""
         with original as (select distinct {unchanged}, true as known from rows where cost_type = 'regular'),
-        corrections as (select *, usage.unit as unit_, usage.pricing_unit as pricing_unit_ from rows where {corrections})
+        corrections as (select * from rows where {corrections})
         select (select count(*) from corrections),
             (select count(*) from (select {unchanged} from corrections except select * exclude known from original)),
             (select max(export_day - usage_day) from corrections),
@@ -547,12 +551,12 @@ def test_test_machines_run_all_night_and_shops_do_not(rows: duckdb.DuckDBPyConne
     night_to_day = dict(
         rows.execute("""
             with hours as (
-                select project.id as project, hour(usage_start_time at time zone 'America/Los_Angeles') as clock, cost
+                select project.id as project, hour(usage_start_time at time zone 'America/Los_Angeles') as clock,
+                    usage.amount_in_pricing_units as cores
                 from rows where cost_type = 'regular' and sku.description like '% Core running %'
                   and usage_end_time - usage_start_time = interval 1 hour
-                  and project.id in ('nw-shop-staging', 'nw-shop-prod')
-                  and consumption_model.description = 'Default')
-            select project, avg(cost) filter (clock between 1 and 4) / avg(cost) filter (clock between 12 and 15)
+                  and project.id in ('nw-shop-staging', 'nw-shop-prod'))
+            select project, sum(cores) filter (clock between 2 and 4) / sum(cores) filter (clock between 12 and 14)
             from hours group by 1
         """).fetchall()
     )
@@ -570,7 +574,7 @@ def test_every_kind_of_anomaly_and_of_look_alike_is_in_the_answer_key(quarter: S
     kinds = {(event["is_anomaly"], event["kind"]) for event in events}
     anomalies = [event for event in events if event["is_anomaly"] == "true"]
     starts = [date.fromisoformat(event["start_day"]) for event in anomalies]
-    gaps = {(later - earlier).days for earlier, later in zip(starts, starts[1:], strict=False)}
+    gaps = {(later - earlier).days for earlier, later in pairwise(starts)}
 
     assert {kind for anomaly, kind in kinds if anomaly == "true"} == {
         "spike", "burst", "level step", "ramp", "egress burst", "new sku", "drop", "credit expiry",
