@@ -3,7 +3,7 @@
 Instants are microseconds since 1970 UTC, the unit BigQuery and Arrow keep them in.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -33,10 +33,6 @@ def pacific_hours(day: date) -> Instants:
 def pacific_clock(hours: Instants) -> npt.NDArray[np.float64]:
     """What the clock on a Californian wall shows at each instant."""
     return np.array([datetime.fromtimestamp(hour / 1_000_000, PACIFIC).hour for hour in hours.tolist()], np.float64)
-
-
-def utc_date(instant: int) -> date:
-    return datetime.fromtimestamp(instant / 1_000_000, UTC).date()
 
 
 def month_number(day: date) -> int:

@@ -142,8 +142,9 @@ class Schedule:
             if start > self._last_day:
                 return
             mishap = self._mishap(number)
-            if mishap.kind != "credit expiry" or number < len(_MISHAPS):
-                yield _as_event(mishap, number, start)
+            if mishap.kind == "credit expiry" and number >= len(_MISHAPS):
+                continue  # what ran out once cannot run out again
+            yield _as_event(mishap, number, start)
             start += timedelta(days=int(chance(self._seed, f"gap {number}").integers(5, 8)))
 
     def _mishap(self, number: int) -> _Mishap:

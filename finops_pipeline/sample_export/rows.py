@@ -138,7 +138,8 @@ class RowMaker:
 
 
 def _array(values: npt.NDArray[Any]) -> Column:
-    return pa.array(values)
+    array: Column = pa.array(values)
+    return array
 
 
 def _instants(microseconds: npt.NDArray[np.int64]) -> Column:

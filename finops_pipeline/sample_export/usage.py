@@ -33,7 +33,7 @@ class UsageModel:
         self._commitments = Commitments(fleet)
         self._credits = CreditRules(fleet, schedule.credit_expiry)
         self._daily = fleet.floats(lambda line: line.daily)
-        self._growth = np.log1p(fleet.floats(lambda line: line.swing.monthly_growth))
+        self._growth = fleet.floats(lambda line: line.swing.monthly_growth)
         self._weekend = fleet.floats(lambda line: line.swing.weekend)
         self._noise = fleet.floats(lambda line: line.swing.noise)
         self._day_night = fleet.floats(lambda line: line.swing.day_night)
@@ -83,7 +83,7 @@ class UsageModel:
     def _level(self, day: date) -> Floats:
         """What each line costs that day at its usual list price."""
         age = (day - self._milestones.first_day).days
-        level = self._daily * np.exp(self._growth * (age / DAYS_A_MONTH)) * self._mood(day)
+        level = self._daily * (1 + self._growth * (age / DAYS_A_MONTH)) * self._mood(day)
         if day.weekday() >= 5:
             level *= self._weekend
         awake = ~self._dormant

@@ -35,16 +35,14 @@ def quarter(tmp_path_factory: pytest.TempPathFactory) -> SampleExport:
 
 @pytest.fixture(scope="session")
 def rows(quarter: SampleExport) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The export as the table `rows`: each with its usage day, its exact cost and its exact net."""
+    """The export as the table `rows`: each with its usage day, its exact credits and its exact net."""
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute(f"""
             create table rows as
             select *, (usage_start_time at time zone 'America/Los_Angeles')::date as usage_day,
-                cost::decimal(28, 9) as exact_cost,
                 coalesce(list_sum(list_transform(credits, lambda c: c.amount::decimal(28, 9))), 0) as exact_credits,
-                cost::decimal(28, 9)
-                    + coalesce(list_sum(list_transform(credits, lambda c: c.amount::decimal(28, 9))), 0) as net
+                cost::decimal(28, 9) + exact_credits as net
             from read_parquet('{quarter.table_dir}/*/*.parquet', hive_partitioning = true)
         """)
         yield connection
@@ -219,7 +217,7 @@ def test_every_row_is_in_the_folder_of_its_export_day(quarter: SampleExport, row
 
 def test_rows_per_day_are_about_what_was_asked_for(tmp_path: Path) -> None:
     """Within a tenth, at any size, and the bill is the same in more rows."""
-    for asked in (700, 3_000, 10_000):
+    for asked in (700, 2_500, 6_000):
         sample = write_sample_export(
             tmp_path / str(asked), days=12, rows_per_day=asked, seed=1, last_export_day=LAST_DAY
         )
