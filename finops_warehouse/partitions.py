@@ -41,5 +41,8 @@ def ensure_month(connection: psycopg.Connection, table: str, day: date) -> None:
 
 
 def _exists(connection: psycopg.Connection, name: str) -> bool:
-    [(found,)] = connection.execute("select to_regclass(%s) is not null", [f"finops.{name}"]).fetchall()
+    # Not to_regclass: it may answer from a cache that has not heard of a partition committed a moment ago.
+    [(found,)] = connection.execute(
+        "select exists (select from pg_tables where schemaname = 'finops' and tablename = %s)", [name]
+    ).fetchall()
     return bool(found)
