@@ -18,6 +18,7 @@ GAUGES = {
     "finops_complete_through_timestamp_seconds": "Midnight UTC of the last complete usage day.",
     "finops_usage_days_behind": "Usage days whose charges moved after their facts were built.",
     "finops_partitions_parked": "Partitions whose build failed five times and that wait for somebody.",
+    "finops_warehouse_up": "Whether the warehouse answered when these numbers were asked for.",
     "finops_data_version": "Rises with every partition that is built.",
 }
 

@@ -5,7 +5,7 @@
     - EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare
   x NotAllowed                   401   a token is needed
   x NotYet                       503   asking again later may work
-    - DatabaseUnreachable, NothingLoaded
+    - DatabaseUnreachable, SchemaMissing, NothingLoaded
 """
 
 from http import HTTPStatus
@@ -89,6 +89,10 @@ class DatabaseUnreachable(NotYet):
     """The warehouse does not answer."""
 
 
+class SchemaMissing(NotYet):
+    """The warehouse answers and has not been migrated yet."""
+
+
 class NothingLoaded(NotYet):
     """No usage day has been built yet."""
 
@@ -124,15 +128,17 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(psycopg.OperationalError)
     async def unreachable(request: Request, error: Exception) -> JSONResponse:
-        log.warning("database unreachable", error=str(error))
+        log.warning("database unreachable", request_id=request_id(request.scope), error=str(error))
         told = DatabaseUnreachable("The warehouse does not answer now. Try again in a few seconds.")
         return _problem(request, told.status, type(told).__name__, str(told), told.headers)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("unexpected error", exc_info=error)
+        log.error("unexpected error", request_id=request_id(request.scope), exc_info=error)
         detail = "This is a fault of ours. Its traceback is in the log under this request id."
-        return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", detail)
+        # This handler runs outside of our middleware, which names the id on every other answer.
+        headers = {"X-Request-ID": request_id(request.scope)}
+        return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", detail, headers)
 
 
 def _problem(

@@ -6,7 +6,7 @@ import warnings
 
 import typer
 
-from finops_cli import backfill, demo, doctor, invoices, psql, sample, serve, status, sync, verify
+from finops_cli import backfill, demo, doctor, invoices, migrate, psql, sample, serve, status, sync, verify
 from finops_cli.output import people, say
 from finops_warehouse.errors import FinopsError
 from finops_warehouse.settings import misspelt_settings
@@ -25,6 +25,7 @@ app.command()(status.status)
 app.command()(verify.verify)
 app.command()(serve.serve)
 app.command()(doctor.doctor)
+app.command()(migrate.migrate)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
     psql.psql
 )

@@ -3,7 +3,7 @@
 from calendar import monthrange
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,7 +18,8 @@ MAX_VALUES = 100
 DimensionName = StrEnum("DimensionName", {name: name for name in DIMENSIONS})  # type: ignore[misc]
 MeasureName = StrEnum("MeasureName", {name: name for name in MEASURES})  # type: ignore[misc]
 
-Member = str
+Member = Annotated[str, Field(max_length=500)]
+"""An id or a name; nothing Google Cloud names is longer."""
 Window = Literal["7d", "30d", "90d", "mtd", "lastmonth"]
 
 
@@ -44,7 +45,7 @@ class CostQuery(BaseModel):
         default=False,
         description="Count days whose charges are still arriving in totals and months, too. They are always shown.",
     )
-    billing_currency: list[str] = Field([], max_length=MAX_VALUES, description="Only these currencies.")
+    billing_currency: list[Member] = Field([], max_length=MAX_VALUES, description="Only these currencies.")
 
     # A filter for each dimension; `(unattributed)` is the member of charges that have none.
     billing_account: list[Member] = Field([], max_length=MAX_VALUES)
@@ -86,7 +87,10 @@ class CostQuery(BaseModel):
         if self.compare and self.granularity == "monthly":
             raise NothingToCompare("Months differ in length. Compare with granularity daily or total.")
         counted_end = end if self.include_unfinished else min(end, complete_through + timedelta(days=1))
-        return ResolvedQuery(self, start, end, max(counted_end, start), complete_through)
+        counted_end = max(counted_end, start)
+        if self.compare and start - date.min < counted_end - start:
+            raise NothingToCompare(f"The calendar has no {(counted_end - start).days} days before {start}.")
+        return ResolvedQuery(self, start, end, counted_end, complete_through)
 
     def _days(self, complete_through: date) -> tuple[date, date]:
         end = complete_through + timedelta(days=1)
@@ -146,7 +150,9 @@ class CostMeta(BaseModel):
     complete_through: date = Field(description="Last usage day whose charges have all had time to arrive.")
     counted_through: date | None = Field(description="Last usage day in totals and months; None when there is none.")
     estimated: bool = Field(description="Whether days of the window are still arriving.")
-    missing_days: list[date] = Field(description="Days of the window that are not built. They are not zeroes.")
+    missing_days: list[date] = Field(
+        description="Days of the window, and of the one it is compared with, that are not built. They are not zeroes."
+    )
     restated_days: list[date] = Field(description="Days of the window whose total moved after it was first served.")
     previous_start: date | None = None
     previous_end: date | None = None

@@ -44,9 +44,8 @@ META = """
     select
         (select coalesce(max(version), 0) from finops.materialisation where asset = %(table)s),
         array(
-            select day::date from generate_series(%(start)s::date, %(end)s::date - 1, interval '1 day') as day
-            where day::date <= (select max(usage_day) from finops.usage_day_ledger)
-            and not exists (
+            select day::date from generate_series(%(asked_from)s::date, %(end)s::date - 1, interval '1 day') as day
+            where not exists (
                 select from finops.materialisation where asset = %(table)s and partition_key = day::date::text
             )
             order by 1
@@ -149,7 +148,8 @@ def _named(item: dict[str, Any], asked: ResolvedQuery, start: date, counted_end:
 def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: ResolvedQuery) -> None:
     """Give every row what the same members cost in the period before; a member that is gone gets a row of its own.
 
-    A period without a row cost nothing: both periods are built, and a missing day is named in `meta`.
+    A period without a row cost nothing: a day that is missing from either period is named in `meta`. Days that are
+    still arriving have none to be compared with, and get null.
     """
     shift = asked.start - asked.previous[0]
 
@@ -157,11 +157,15 @@ def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: 
         day = date.fromisoformat(item["usage_day"]) + moved if "usage_day" in item else None
         return json.dumps([str(day), item["billing_currency"], *(item.get(name) for name in asked.groups)])
 
+    def nothing(item: dict[str, Any]) -> str | None:
+        compared = "usage_day" not in item or date.fromisoformat(item["usage_day"]) < asked.counted_end
+        return "0" if compared else None
+
     earlier = {key(item, shift): item for item in before}
     for item in now:
         match = earlier.pop(key(item, timedelta(0)), None)
         for measure in asked.measures:
-            item[f"previous_{measure}"] = match[measure] if match else "0"
+            item[f"previous_{measure}"] = match[measure] if match else nothing(item)
     for gone in earlier.values():
         row = dict(gone)
         if "usage_day" in row:
@@ -174,7 +178,14 @@ def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: 
 
 async def _meta(connections: AsyncConnectionPool, asked: ResolvedQuery, table: str) -> CostMeta:
     [(version, missing, restated)] = await rows(
-        connections, META, {"table": table, "start": asked.start, "end": asked.end}
+        connections,
+        META,
+        {
+            "table": table,
+            "asked_from": asked.previous[0] if asked.query.compare else asked.start,
+            "start": asked.start,
+            "end": asked.end,
+        },
     )
     counted_through = asked.counted_end - timedelta(days=1)
     return CostMeta(

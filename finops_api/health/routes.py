@@ -3,13 +3,15 @@
 import calendar
 from typing import Any
 
+import psycopg
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from finops_api.catalogue.queries import OVERVIEW
 from finops_api.database import Pool, rows
-from finops_api.errors import DatabaseUnreachable, documented
+from finops_api.errors import DatabaseUnreachable, SchemaMissing, documented
 from finops_warehouse.freshness import COMPLETE_THROUGH
 
 router = APIRouter(tags=["health"])
@@ -25,18 +27,30 @@ async def is_alive() -> str:
     "/readyz",
     operation_id="isReady",
     response_class=PlainTextResponse,
-    responses=documented(DatabaseUnreachable),
+    responses=documented(DatabaseUnreachable, SchemaMissing),
 )
 async def is_ready(pool: Pool) -> str:
     """The warehouse answers and has its schema."""
-    await rows(pool, "select count(*) from finops.alembic_version")
+    [(migrated,)] = await rows(pool, "select to_regclass('finops.alembic_version') is not null")
+    if not migrated:
+        raise SchemaMissing("The warehouse has no tables yet. `finops sync` makes and fills them.")
     return "ok"
 
 
 @router.get("/metrics", operation_id="getMetrics", response_class=PlainTextResponse)
 async def get_metrics(request: Request, pool: Pool) -> Response:
-    """Numbers for Prometheus: requests, and how far the tables are behind."""
+    """Numbers for Prometheus: requests, and how far the tables are behind; without a warehouse, those last known."""
     gauges: dict[str, Any] = request.app.state.gauges
+    try:
+        await _measure(pool, gauges)
+    except (PoolTimeout, psycopg.OperationalError, psycopg.errors.UndefinedTable):
+        gauges["finops_warehouse_up"].set(0)  # the numbers of requests are needed most while it is down
+    else:
+        gauges["finops_warehouse_up"].set(1)
+    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _measure(pool: AsyncConnectionPool, gauges: dict[str, Any]) -> None:
     overview = await rows(pool, OVERVIEW)
     complete = await rows(pool, COMPLETE_THROUGH)
     gauges["finops_usage_days_behind"].set(overview[0][6])
@@ -44,4 +58,3 @@ async def get_metrics(request: Request, pool: Pool) -> Response:
     gauges["finops_data_version"].set(overview[0][4])
     if complete and complete[0][0]:
         gauges["finops_complete_through_timestamp_seconds"].set(calendar.timegm(complete[0][0].timetuple()))
-    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)

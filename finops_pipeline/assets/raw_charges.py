@@ -65,7 +65,7 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
                 fingerprint=held[day],
                 billing_timezone=warehouse.settings.billing_timezone,
                 first_usage_day=warehouse.settings.first_day,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
             )
             _report_touched_usage_days(context, loaded)
             return _metadata(loaded)

@@ -64,8 +64,8 @@ def _asset(model: SqlModel) -> dg.AssetsDefinition:
             def rebuild(key: str) -> Metadata:
                 if by_usage_day:
                     day = date.fromisoformat(key)
-                    return _metadata(rebuild_usage_day(connection, model, day, run_id=context.run_id))
-                return _metadata(rebuild_invoice_month(connection, model, key, run_id=context.run_id))
+                    return _metadata(rebuild_usage_day(connection, model, day, run_id=context.run.run_id))
+                return _metadata(rebuild_invoice_month(connection, model, key, run_id=context.run.run_id))
 
             build_each(context, connection, rebuild)
 

@@ -1,0 +1,54 @@
+# What can be done with a checkout. `make` alone says what.
+
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+CODE := $(sort $(wildcard finops_*)) tests $(wildcard benchmarks)
+LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-strip-extras --python-version 3.11 --universal
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test prove lint bench lock browser
+
+help: ## Say what can be made
+	@awk -F ' ## ' '/^[a-z]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Make .venv with everything pinned; does nothing when it is up to date
+
+# The stamp is newer than what it was made from; a setup that was interrupted leaves none and starts again.
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make setup PYTHON=python3.13" >&2; exit 1; }
+	@rm -f $@
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu its venv module is the package python3-venv." >&2; exit 1; }
+	@echo "Installing what requirements.txt pins into $(VENV); the first time this takes a few minutes."
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## Build and serve everything on invented data: API on :8000, Dagster on :3000
+	$(VENV)/bin/finops demo $(ARGS)
+
+test: setup ## Run every test; ARGS="-k ledger" picks some
+	@chromium="$$(.ci/browser)" && CHROMIUM="$$chromium" $(VENV)/bin/pytest -n 2 --dist loadgroup $(ARGS)
+
+prove: setup ## Run the long proofs as well (kills, whole years of days), one after the other
+	@chromium="$$(.ci/browser)" && CHROMIUM="$$chromium" FINOPS_PROVE=1 $(VENV)/bin/pytest $(ARGS)
+
+lint: setup ## Check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --strict $(CODE)
+
+bench: setup ## Run every benchmark
+	@for benchmark in $(wildcard benchmarks/*.py); do echo "== $$benchmark"; $(VENV)/bin/python "$$benchmark" || exit 1; done
+
+browser: setup ## Find a Chromium for the tests, or fetch one, and print where it is
+	@.ci/browser
+
+# Changing a pin is a change of pyproject.toml first; `make lock ARGS=--upgrade` takes the newest of everything.
+lock: setup ## Pin every dependency again: requirements.txt and those of the two images
+	$(LOCK) $(ARGS) pyproject.toml --all-extras -o requirements.txt
+	$(LOCK) $(ARGS) pyproject.toml --extra api -o deploy/requirements-api.txt
+	$(LOCK) $(ARGS) pyproject.toml --extra pipeline --extra webserver -o deploy/requirements-pipeline.txt
+	$(LOCK) $(ARGS) deploy/requirements-build.in -o deploy/requirements-build.txt

@@ -1,0 +1,144 @@
+"""An API over tables that are built once a run from the sample export, and over copies of them to spoil."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI
+from fasteners import InterProcessLock
+from psycopg import sql
+from sqlalchemy import make_url
+
+from finops_api.app import create_app
+from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
+from finops_pipeline.loading import load_export_day
+from finops_pipeline.rebuilding import rebuild_invoice_month, rebuild_usage_day
+from finops_pipeline.sample_export import SampleExport
+from finops_pipeline.sources import open_source
+from finops_warehouse import ledger
+from finops_warehouse.database import connect_to, init_db
+from finops_warehouse.invoices import hand_in
+from finops_warehouse.settings import Settings
+from finops_warehouse.sql_models import postgres_models
+
+SERVED_AFTER = date(2026, 10, 8)
+"""The tables are first built when this export day is loaded, so that what later ones bring are restatements."""
+
+
+class _InProcess(httpx.BaseTransport):
+    """An application with its lifespan, in this process: what a client sends is answered without a socket."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._runner = asyncio.Runner()
+        self._lifespan = app.router.lifespan_context(app)
+        self._runner.run(self._start(app))
+
+    async def _start(self, app: FastAPI) -> None:
+        await self._lifespan.__aenter__()
+        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # a fault is a 500, as from a server
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._runner.run(self._answer(request))
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._transport.handle_async_request(request)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+
+    def close(self) -> None:
+        self._runner.run(self._stop())
+        self._runner.close()
+
+    async def _stop(self) -> None:
+        await self._lifespan.__aexit__(None, None, None)
+
+
+def _client(dsn: str, settings: Settings) -> httpx.Client:
+    return httpx.Client(transport=_InProcess(create_app(dsn, settings)), base_url="http://api")
+
+
+@pytest.fixture(scope="session")
+def built_template(server: str, shared_folder: Path, sample: SampleExport) -> str:
+    """The name of a database nobody is connected to, with every table built. The first worker makes it."""
+    name = "built_for_the_api"
+    with InterProcessLock(shared_folder / f"{name}.lock"):
+        done = shared_folder / f"{name}.done"
+        if not done.exists():
+            with psycopg.connect(server, autocommit=True) as connection:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+            dsn = make_url(server).set(database=name).render_as_string(hide_password=False)
+            init_db(Settings(database_url=dsn))
+            with connect_to(dsn, autocommit=True) as connection:
+                _build(connection, sample)
+            done.touch()
+    return name
+
+
+def _build(connection: psycopg.Connection, sample: SampleExport) -> None:
+    source = open_source(sample.table_dir.as_uri())
+    held = source.partitions()
+    hand_in(connection, sample.truth_dir / "invoices.csv")
+    for days in ([d for d in held if d <= SERVED_AFTER], [d for d in held if d > SERVED_AFTER]):
+        for day in days:
+            load_export_day(
+                connection, source, day, fingerprint=held[day], billing_timezone="America/Los_Angeles",
+                first_usage_day=date(2024, 1, 1), run_id="tests",
+            )  # fmt: skip
+        _bring_up_to_date(connection)
+
+
+def _bring_up_to_date(connection: psycopg.Connection) -> None:
+    """Rebuild whatever is behind, facts before rollups before months."""
+    models = {model.table: model for model in postgres_models()}
+    while due := ledger.behind(connection, daily_inputs(), []):
+        for item in due:
+            rebuild_usage_day(connection, models[item.asset], date.fromisoformat(item.partition_key), run_id="tests")
+    for item in ledger.behind(connection, {}, monthly_tables()):
+        rebuild_invoice_month(connection, models[item.asset], item.partition_key, run_id="tests")
+
+
+def _copy(server: str, template: str) -> Iterator[str]:
+    name = f"api_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        make = sql.SQL("create database {} template {}")
+        connection.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def built(server: str, built_template: str) -> Iterator[str]:
+    """The DSN of this worker's built tables. Only to be read."""
+    yield from _copy(server, built_template)
+
+
+@pytest.fixture
+def spoilt(server: str, built_template: str) -> Iterator[str]:
+    """The DSN of built tables of this test alone, to do harm to."""
+    yield from _copy(server, built_template)
+
+
+@pytest.fixture(scope="session")
+def api(built: str) -> Iterator[httpx.Client]:
+    """A client of the API over the built tables, open as it is on loopback."""
+    with _client(built, Settings()) as client:
+        yield client
+
+
+@pytest.fixture
+def api_over() -> Iterator[Callable[..., httpx.Client]]:
+    """`api_over(dsn, api_token=…)` is a client of an API over another database, closed with the test."""
+    with ExitStack() as clients:
+        yield lambda dsn, **settings: clients.enter_context(_client(dsn, Settings(**settings)))
+
+
+@pytest.fixture
+def charges(built: str) -> Iterator[psycopg.Connection]:
+    """A connection to what the API reads, to ask the raw charges themselves."""
+    with connect_to(built, autocommit=True) as connection:
+        yield connection
