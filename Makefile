@@ -47,8 +47,8 @@ browser: setup ## Find a Chromium for the tests, or fetch one, and print where i
 	@.ci/browser
 
 # Changing a pin is a change of pyproject.toml first; `make lock ARGS=--upgrade` takes the newest of everything.
-lock: setup ## Pin every dependency again: requirements.txt and those of the two images
+lock: setup ## Pin every dependency again: requirements.txt, and from it those of the images
 	$(LOCK) $(ARGS) pyproject.toml --all-extras -o requirements.txt
-	$(LOCK) $(ARGS) pyproject.toml --extra api -o deploy/requirements-api.txt
-	$(LOCK) $(ARGS) pyproject.toml --extra pipeline --extra webserver -o deploy/requirements-pipeline.txt
-	$(LOCK) $(ARGS) deploy/requirements-build.in -o deploy/requirements-build.txt
+	$(LOCK) $(ARGS) pyproject.toml -c requirements.txt --extra api -o deploy/requirements-api.txt
+	$(LOCK) $(ARGS) pyproject.toml -c requirements.txt --extra pipeline --extra webserver -o deploy/requirements-pipeline.txt
+	$(LOCK) $(ARGS) -c requirements.txt deploy/requirements-build.in -o deploy/requirements-build.txt

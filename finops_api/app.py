@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
@@ -23,6 +24,16 @@ GAUGES = {
 }
 
 
+class Application(FastAPI):
+    """FastAPI, with refusals documented as what they are."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        errors.as_problems(document)
+        return document
+
+
 def create_app(dsn: str, settings: Settings) -> FastAPI:
     """The application over the warehouse at `dsn`. Nothing is connected before it starts."""
 
@@ -32,7 +43,7 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
             app.state.pool = connections
             yield
 
-    app = FastAPI(
+    app = Application(
         title="FinOps Intelligence",
         summary="What Google Cloud cost, and how sure we are of it.",
         version="1",

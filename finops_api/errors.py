@@ -2,12 +2,13 @@
 
 * ApiError                       500
   x BadQuestion                  422   asking again changes nothing
-    - EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare
+    - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare
   x NotAllowed                   401   a token is needed
   x NotYet                       503   asking again later may work
     - DatabaseUnreachable, SchemaMissing, NothingLoaded
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -49,6 +50,10 @@ class BadQuestion(ApiError):
     """The question cannot be answered as it stands."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class AskedTwice(BadQuestion):
+    """A parameter that can be meant once is given more than once."""
 
 
 class EmptyWindow(BadQuestion):
@@ -106,6 +111,16 @@ def documented(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
     return by_status
 
 
+def as_problems(document: dict[str, Any]) -> None:
+    """Have an OpenAPI document say what refusals are: FastAPI takes them for what the route answers otherwise."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for status, answer in operation["responses"].items():
+                if status != "200":
+                    [content] = answer["content"].values()
+                    answer["content"] = {"application/problem+json": content}
+
+
 def install(app: FastAPI) -> None:
     """Have every error of the application leave it as a problem document."""
 
@@ -123,7 +138,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
-        return _problem(request, status, status.phrase.replace(" ", ""), f"{status.phrase}: {request.url.path}")
+        detail = f"{status.phrase}: {request.url.path}"
+        return _problem(request, status, status.phrase.replace(" ", ""), detail, error.headers)
 
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(psycopg.OperationalError)
@@ -142,7 +158,12 @@ def install(app: FastAPI) -> None:
 
 
 def _problem(
-    request: Request, status: HTTPStatus, name: str, detail: str, headers: dict[str, str] | None = None, **extra: object
+    request: Request,
+    status: HTTPStatus,
+    name: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    **extra: object,
 ) -> JSONResponse:
     body = {
         "type": f"/problems/{name}",

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import typer
-from sqlalchemy import make_url
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from finops_warehouse.database import warehouse_dsn
 from finops_warehouse.embedded import binaries
@@ -13,9 +13,9 @@ from finops_warehouse.settings import load_settings
 
 def psql(context: typer.Context) -> None:
     """Open psql on the warehouse; arguments are psql's own."""
-    url = make_url(warehouse_dsn(load_settings()))
+    parameters = conninfo_to_dict(warehouse_dsn(load_settings()))
     # The password goes by the environment: an argument could be read by everybody on the machine.
-    password = {"PGPASSWORD": url.password} if url.password else {}
-    dsn = url.set(password=None).render_as_string(hide_password=False)
+    password = parameters.pop("password", None)
+    dsn = make_conninfo(**parameters)
     ran = subprocess.run([str(binaries() / "psql"), dsn, *context.args], env={**os.environ, **password}, check=False)
     raise typer.Exit(ran.returncode)

@@ -19,6 +19,7 @@ from finops_warehouse.settings import Settings, libpq_url, sqlalchemy_url
 CONNECT_TIMEOUT_SECONDS = 10
 MIGRATIONS = Path(__file__).parent / "migrations"
 DAGSTER_DATABASE = "dagster"
+REFUSED = re.compile(r'authentication failed|no password supplied|no pg_hba.conf entry|role ".*?" (does|is) not ')
 
 
 @lru_cache(maxsize=4)
@@ -56,7 +57,7 @@ def _explained(error: psycopg.OperationalError, dsn: str) -> WarehouseError:
     url = make_url(dsn)
     place = f"{url.host or 'localhost'}:{url.port or 5432}"
     said = re.sub(r"\s+", " ", str(error)).strip()
-    if "password authentication failed" in said or "no password supplied" in said or "role" in said:
+    if REFUSED.search(said):
         return WrongCredentials(
             f"The database at {place} refuses user {url.username!r}. Check the user and password in DATABASE_URL."
         )

@@ -10,6 +10,7 @@ import psycopg
 from finops_warehouse import ledger
 from finops_warehouse.errors import BadRequest
 
+MOST_DIGITS = 100  # more is a slip of the hand, and beyond what NUMERIC holds
 COLUMNS = ("billing_account_id", "invoice_month", "billing_currency", "total")
 
 
@@ -56,7 +57,12 @@ def _read(file: Path) -> list[dict[str, str]]:
 
 
 def _checked(file: Path, number: int, row: dict[str, str]) -> dict[str, str]:
-    if not re.fullmatch(r"\d{4}(0[1-9]|1[0-2])", row["invoice_month"] or ""):
+    if not re.fullmatch(r"[^\0\s]+", row["billing_account_id"] or ""):
+        raise BadRequest(
+            f"{file}, line {number}: billing_account_id must be like 01AAAA-BBBBBB-CCCCCC, "
+            f"not {row['billing_account_id']!r}."
+        )
+    if not re.fullmatch(r"[0-9]{4}(0[1-9]|1[0-2])", row["invoice_month"] or ""):
         raise BadRequest(f"{file}, line {number}: invoice_month must be YYYYMM, not {row['invoice_month']!r}.")
     if not re.fullmatch(r"[A-Z]{3}", row["billing_currency"] or ""):
         raise BadRequest(f"{file}, line {number}: billing_currency must be like USD, not {row['billing_currency']!r}.")
@@ -64,6 +70,6 @@ def _checked(file: Path, number: int, row: dict[str, str]) -> dict[str, str]:
         total = Decimal(row["total"])
     except (InvalidOperation, TypeError):
         total = Decimal("NaN")
-    if not total.is_finite():
+    if not total.is_finite() or abs(total.adjusted()) > MOST_DIGITS:
         raise BadRequest(f"{file}, line {number}: total must be a number like 1234.56, not {row['total']!r}.")
     return {name: row[name] for name in COLUMNS}

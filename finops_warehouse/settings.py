@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
@@ -99,9 +100,9 @@ class Settings(BaseSettings):
             return None
         try:
             url = make_url(value.get_secret_value())
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # ValueError: of a port that is none, and its message holds the text
             raise ValueError("is not a database URL; write postgresql://user:password@host:5432/database") from None
-        if url.get_backend_name() != "postgresql":
+        if url.get_backend_name() not in ("postgresql", "postgres"):
             raise ValueError("is not a PostgreSQL URL; write postgresql://user:password@host:5432/database")
         if not url.database:
             raise ValueError("names no database; write postgresql://user:password@host:5432/database")
@@ -181,9 +182,10 @@ def setting_names() -> list[str]:
 
 
 def misspelt_settings() -> list[str]:
-    """Variables that look like ours and are not, each as a sentence with the likeliest name."""
+    """Variables and lines of `.env` that look like ours and are not, each as a sentence with the likeliest name."""
     ours = setting_names()
-    strangers = [name for name in os.environ if name.startswith(OUR_PREFIXES) and name not in ours]
+    given = {name.upper() for name in [*os.environ, *dotenv_values(".env")]}
+    strangers = [name for name in given if name.startswith(OUR_PREFIXES) and name not in ours]
     close = {name: difflib.get_close_matches(name, ours, n=1, cutoff=0.75) for name in strangers}
     return [f"{name} is not a setting; did you mean {match[0]}?" for name, match in sorted(close.items()) if match]
 

@@ -10,7 +10,7 @@ from finops_api.access import Reader
 from finops_api.catalogue.queries import MAX_VALUES, OVERVIEW, last_complete_day, members
 from finops_api.costs.models import DimensionName
 from finops_api.database import Pool, rows
-from finops_api.errors import DatabaseUnreachable, NotAllowed, NothingLoaded, documented
+from finops_api.errors import BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, documented
 from finops_warehouse.semantic import DIMENSIONS, MEASURES
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
@@ -104,7 +104,7 @@ async def list_dimensions(_: Reader) -> Catalogue:
 @router.get(
     "/dimensions/{name}/members",
     operation_id="listMembers",
-    responses=documented(NotAllowed, DatabaseUnreachable),
+    responses=documented(BadQuestion, NotAllowed, DatabaseUnreachable),
 )
 async def list_members(
     name: DimensionName,

@@ -1,8 +1,9 @@
 """GET /v1/costs: HTTP words only; the question is a model, the answer is elsewhere."""
 
-from typing import Annotated
+from collections import Counter
+from typing import Annotated, get_origin
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request
 
 from finops_api.access import Reader
 from finops_api.catalogue.queries import last_complete_day
@@ -10,6 +11,7 @@ from finops_api.costs.models import CostPage, CostQuery
 from finops_api.costs.queries import costs
 from finops_api.database import Pool
 from finops_api.errors import (
+    AskedTwice,
     DatabaseUnreachable,
     EmptyWindow,
     NotAllowed,
@@ -24,13 +26,24 @@ from finops_api.errors import (
 router = APIRouter(prefix="/v1/costs", tags=["costs"])
 
 REFUSALS = documented(
-    EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NotAllowed, NothingLoaded,
+    AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NotAllowed, NothingLoaded,
     DatabaseUnreachable,
 )  # fmt: skip
 
 
+def _each_once(request: Request) -> None:
+    """Of two starts the last would count, unseen: refuse what can only be meant once."""
+    lists = {name for name, field in CostQuery.model_fields.items() if get_origin(field.annotation) is list}
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    twice = sorted(name for name, times in given.items() if times > 1 and name in CostQuery.model_fields.keys() - lists)
+    if twice:
+        raise AskedTwice(f"Given more than once: {', '.join(twice)}. Give it once.")
+
+
 @router.get("", operation_id="listCosts", responses=REFUSALS)
-async def list_costs(query: Annotated[CostQuery, Query()], pool: Pool, _: Reader) -> CostPage:
+async def list_costs(
+    query: Annotated[CostQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, Depends(_each_once)]
+) -> CostPage:
     """Cost by day, month or as one total, by up to three dimensions.
 
     `end` is not included. Amounts are decimal strings; a row has one currency, and currencies are never added.

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+import structlog
 from fastapi import FastAPI
 from fasteners import InterProcessLock
 from psycopg import sql
@@ -29,6 +30,14 @@ from finops_warehouse.sql_models import postgres_models
 
 SERVED_AFTER = date(2026, 10, 8)
 """The tables are first built when this export day is loaded, so that what later ones bring are restatements."""
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_found() -> Iterator[None]:
+    """Logging is set up for a whole process: what one test sets up, the next one does not inherit."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 class _InProcess(httpx.BaseTransport):

@@ -1,0 +1,26 @@
+"""What benchmarks share: an embedded PostgreSQL of their own, filled and thrown away."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from finops_warehouse.database import connect, init_db
+from finops_warehouse.settings import Settings
+
+
+@contextmanager
+def warehouse() -> Iterator[tuple[psycopg.Connection, Path]]:
+    """A connection to a new warehouse, and a folder to put an export into."""
+    folder = Path(tempfile.mkdtemp(prefix="finops-bench-"))
+    folder.chmod(0o755)
+    settings = Settings(finops_home=folder)
+    try:
+        init_db(settings)
+        with connect(settings, autocommit=True) as connection:
+            yield connection, folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

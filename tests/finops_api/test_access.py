@@ -1,0 +1,118 @@
+"""Who may read. A route somebody adds next year must not be open because nobody thought of it."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+
+from finops_api import access
+from finops_api.app import create_app
+from finops_api.server import run_server
+from finops_warehouse.errors import SettingsError
+from finops_warehouse.settings import Settings
+
+TOKEN = "correct-horse-battery-staple"
+OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+"""What serves no data."""
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+def routes() -> Iterator[tuple[str, Dependant | None]]:
+    """Every route of the application with what it depends on."""
+    for route in iter_route_contexts(create_app(NOWHERE, Settings()).routes):
+        assert route.path is not None
+        yield route.path, getattr(route, "dependant", None)
+
+
+def asks_who_reads(dependant: Dependant | None) -> bool:
+    """Whether a route, or something it depends on, asks for the reader."""
+    return dependant is not None and (
+        dependant.call is access._reader or any(asks_who_reads(inner) for inner in dependant.dependencies)
+    )
+
+
+def test_every_route_asks_who_reads_or_is_known_to_be_open() -> None:
+    """Enumerated from the application, so that a new route is judged the day it is added."""
+    found = dict(routes())
+
+    assert {path for path in found if not asks_who_reads(found[path])} == OPEN
+    assert len(found) > len(OPEN)
+
+
+DATA = ["/v1/costs?window=7d", "/v1/dimensions", "/v1/dimensions/project/members", "/v1/meta"]
+
+
+def test_the_list_of_data_routes_is_whole() -> None:
+    """The tests below try them one by one; this one sees that none is left out."""
+    asked = {path.split("?")[0].replace("/project/", "/{name}/") for path in DATA}
+
+    assert {path for path, _ in routes()} - OPEN == asked
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"Authorization": f"Bearer {TOKEN}x"},
+        {"Authorization": f"Bearer {TOKEN[:-1]}"},
+        {"Authorization": "Bearer "},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": TOKEN},
+        {"X-Api-Key": TOKEN},
+        {"Authorization": "Bearer \xfc\xf6"},
+    ],
+    ids=["nothing", "too long", "too short", "empty", "another scheme", "no scheme", "another header", "no ASCII"],
+)
+@pytest.mark.parametrize("path", DATA)
+def test_without_the_token_no_data(
+    built: str, api_over: Callable[..., httpx.Client], path: str, sent: dict[str, str]
+) -> None:
+    """Costs are told to who holds the token, and the refusal does not help in guessing it."""
+    encoded = {name.encode(): value.encode("latin-1") for name, value in sent.items()}
+    answer = api_over(built, api_token=TOKEN).get(path, headers=encoded)
+
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert TOKEN[:8] not in answer.text
+
+
+def test_with_the_token_every_route_answers(built: str, api_over: Callable[..., httpx.Client]) -> None:
+    """The other half: a refusal of everybody would pass the test above."""
+    client = api_over(built, api_token=TOKEN)
+
+    assert [client.get(path, headers={"Authorization": f"Bearer {TOKEN}"}).status_code for path in DATA] == [200] * 4
+
+
+def test_who_is_refused_does_not_learn_whether_the_question_was_good(
+    built: str, api_over: Callable[..., httpx.Client]
+) -> None:
+    """A stranger is a stranger, also with a window that is none."""
+    told = api_over(built, api_token=TOKEN).get("/v1/costs?window=7d&project=x")
+
+    assert told.status_code == 401
+
+
+@pytest.mark.parametrize("path", sorted(OPEN - {"/docs/oauth2-redirect"}))
+def test_what_serves_no_data_is_open(built: str, api_over: Callable[..., httpx.Client], path: str) -> None:
+    """A load balancer and a person who looks up the API have no token."""
+    assert api_over(built, api_token=TOKEN).get(path).status_code == 200
+
+
+def test_the_document_says_that_a_token_is_needed(built: str, api_over: Callable[..., httpx.Client]) -> None:
+    """A generated client sends the header because the document says so."""
+    document = api_over(built, api_token=TOKEN).get("/openapi.json").json()
+
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert bool(operation.get("security")) == path.startswith("/v1/"), path
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])
+def test_without_a_token_only_this_machine_is_served(host: str) -> None:
+    """Forgetting a variable must not open a company's costs to its network."""
+    with pytest.raises(SettingsError, match="API_TOKEN is not set"):
+        run_server(NOWHERE, Settings(), host=host, port=0)

@@ -1,0 +1,210 @@
+"""What a deployment may choose, and how a wrong choice is refused: by name, and never with its value."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from finops_warehouse.errors import SettingsError
+from finops_warehouse.settings import (
+    EARLIEST,
+    Settings,
+    libpq_url,
+    load_settings,
+    misspelt_settings,
+    setting_names,
+    sqlalchemy_url,
+)
+
+SECRET = "hunter2"
+
+WRONG = [
+    ("DATABASE_URL", f"mysql://root:{SECRET}@db/costs", "PostgreSQL"),
+    ("DATABASE_URL", f"root {SECRET} at db", "postgresql://"),
+    ("DATABASE_URL", f"postgresql://root:{SECRET}@db", "names no database"),
+    ("DATABASE_URL", f"postgresql://root:{SECRET}@db:{SECRET}/costs", "DATABASE_URL"),
+    ("DAGSTER_DATABASE_URL", f"sqlite:///{SECRET}", "PostgreSQL"),
+    ("BILLING_TIMEZONE", f"Mars/{SECRET}", "America/Los_Angeles"),
+    ("BILLING_TIMEZONE", f"../{SECRET}", "America/Los_Angeles"),
+    ("BILLING_START_DAY", f"yesterday {SECRET}", "date"),
+    ("EXTRACT_GRAIN", SECRET, "row"),
+    ("BIGQUERY_MAX_BYTES_BILLED", "0", "greater than 0"),
+    ("BIGQUERY_MAX_BYTES_BILLED", SECRET, "integer"),
+    ("BIGQUERY_API_ENDPOINT", f"http://{SECRET}.example.com:9050", "this machine"),
+    ("BIGQUERY_API_ENDPOINT", "http://127.0.0.1.example.com:9050", "this machine"),
+    ("BIGQUERY_STORAGE_ENDPOINT", "10.0.0.1:9060", "this machine"),
+    ("SQLALCHEMY_ECHO", SECRET, "boolean"),
+    ("LOG_LEVEL", "LOUD", "DEBUG"),
+    ("LOG_FORMAT", "xml", "json"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "remedy"), WRONG, ids=[f"{name}={value}" for name, value, _ in WRONG])
+def test_a_wrong_value_is_refused_by_name_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str
+) -> None:
+    """The message goes to a log; the variable and the remedy are wanted there, the password is not."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+
+    assert name in str(refused.value)
+    assert remedy in str(refused.value)
+    assert SECRET not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+
+
+def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three mistakes are one restart, not three."""
+    for name in ("LOG_LEVEL", "BILLING_TIMEZONE", "DATABASE_URL"):
+        monkeypatch.setenv(name, "wrong")
+
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+
+    assert all(name in str(refused.value) for name in ("LOG_LEVEL", "BILLING_TIMEZONE", "DATABASE_URL"))
+
+
+@pytest.mark.parametrize("name", ["BIGQUERY_API_ENDPOINT", "BIGQUERY_STORAGE_ENDPOINT"])
+@pytest.mark.parametrize("export", [None, "file:///data/export"])
+def test_settings_that_contradict_each_other_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, export: str | None
+) -> None:
+    """A BigQuery endpoint without a BigQuery export is a mistake in one of the two."""
+    monkeypatch.setenv(name, "http://127.0.0.1:9050" if "API" in name else "127.0.0.1:9060")
+    if export:
+        monkeypatch.setenv("BILLING_EXPORT_URL", export)
+
+    with pytest.raises(SettingsError, match="BILLING_EXPORT_URL"):
+        load_settings()
+
+    monkeypatch.setenv("BILLING_EXPORT_URL", "bigquery://p.d.t")
+    assert load_settings().billing_export_url == "bigquery://p.d.t"
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9050", "http://localhost:9050", "http://[::1]:9050"])
+def test_an_endpoint_on_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """The test server is there; the refusal above must not hit it."""
+    monkeypatch.setenv("BILLING_EXPORT_URL", "bigquery://p.d.t")
+    monkeypatch.setenv("BIGQUERY_API_ENDPOINT", endpoint)
+
+    assert load_settings().bigquery_api_endpoint == endpoint
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "API_TOKEN", "ALERT_WEBHOOK_URL", "DAGSTER_DATABASE_URL"])
+def test_a_secret_is_not_printed_with_the_settings(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Somebody logs the settings some day."""
+    monkeypatch.setenv(name, f"postgresql://u:{SECRET}@h/d")
+
+    assert SECRET not in repr(load_settings())
+    assert SECRET not in load_settings().model_dump_json()
+
+
+def test_settings_come_from_the_env_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env` in the working folder is what `cp .env.example .env` makes; the environment has the last word."""
+    (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\nBILLING_TIMEZONE=Etc/UTC\n")
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")
+
+    assert (load_settings().log_level, load_settings().billing_timezone) == ("ERROR", "Etc/UTC")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DATABASE_ULR", "DATABASE_URL"),
+        ("BILLING_EXPORT", "BILLING_EXPORT_URL"),
+        ("BILLING_TIME_ZONE", "BILLING_TIMEZONE"),
+        ("FINOPS_HOMR", "FINOPS_HOME"),
+        ("BIGQUERY_MAX_BYTES", "BIGQUERY_MAX_BYTES_BILLED"),
+    ],
+)
+def test_a_misspelt_name_is_reported_with_the_one_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    """Silence would mean the default: the sample instead of the company's export."""
+    monkeypatch.setenv(name, SECRET)
+
+    [said] = misspelt_settings()
+
+    assert said == f"{name} is not a setting; did you mean {meant}?"
+
+
+def test_names_of_others_are_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning at every start about somebody else's variable is one nobody reads."""
+    for name in ["PATH_X", "DATABASE_HOST_OF_ANOTHER_PROGRAM", "LLM_CACHE_DIR_OF_ANOTHER", *setting_names()]:
+        monkeypatch.setenv(name, "x")
+
+    assert misspelt_settings() == []
+
+
+def test_a_misspelt_name_in_the_env_file_is_reported(tmp_path: Path) -> None:
+    """Most people's settings are in `.env`, and so are their typing mistakes."""
+    (tmp_path / ".env").write_text("# DATABASE_ULR=commented\nBILLING_EXPORT_ULR=file:///x\nexport LOG_LEVEL=INFO\n")
+
+    assert misspelt_settings() == ["BILLING_EXPORT_ULR is not a setting; did you mean BILLING_EXPORT_URL?"]
+
+
+def test_the_first_day_is_the_one_that_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the operator says counts, whatever the sample holds."""
+    (tmp_path / "home/sample/table/export_day=2026-08-01").mkdir(parents=True)
+    monkeypatch.setenv("BILLING_START_DAY", "2025-02-03")
+
+    assert load_settings().first_day == date(2025, 2, 3)
+
+
+def test_the_first_day_of_the_sample_is_the_first_partition(tmp_path: Path) -> None:
+    """A demo of 90 days shows 90 partitions in the Dagster UI, not a thousand empty ones."""
+    for day in ("2026-08-02", "2026-08-01", "2026-08-03"):
+        (tmp_path / f"home/sample/table/export_day={day}").mkdir(parents=True)
+
+    assert load_settings().first_day == date(2026, 8, 1)
+
+
+def test_a_real_export_does_not_begin_with_the_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A sample left over from a demo must not cut off the years before it."""
+    (tmp_path / "home/sample/table/export_day=2026-08-01").mkdir(parents=True)
+    monkeypatch.setenv("BILLING_EXPORT_URL", "file:///data/export")
+
+    assert load_settings().first_day == EARLIEST
+
+
+def test_without_anything_the_first_day_is_the_earliest() -> None:
+    """Nothing set and nothing generated yet: loading the definitions must work all the same."""
+    assert load_settings().first_day == EARLIEST == date(2024, 1, 1)
+
+
+@pytest.mark.parametrize("given", ["postgresql", "postgres", "postgresql+psycopg2", "postgresql+asyncpg"])
+def test_a_database_url_may_name_any_driver(given: str) -> None:
+    """People paste what another program's documentation says; we use our own driver and keep the password whole."""
+    rest = "u%40corp:p%2Fw%25@h:6432/d?sslmode=require"
+
+    assert libpq_url(f"{given}://{rest}") == f"postgresql://{rest}"
+    url = sqlalchemy_url(f"{given}://{rest}", "psycopg")
+    assert (url.drivername, url.username, url.password) == ("postgresql+psycopg", "u@corp", "p/w%")
+    assert dict(url.query) == {"sslmode": "require"}
+
+
+@pytest.mark.parametrize("given", ["postgresql", "postgres", "postgresql+psycopg2"])
+def test_a_database_url_of_each_of_these_kinds_is_taken(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """Heroku, Render and older documentation write `postgres://`."""
+    monkeypatch.setenv("DATABASE_URL", f"{given}://u:p@h/d")
+
+    assert load_settings().database_url is not None
+
+
+def test_the_home_is_absolute_and_knows_the_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Dagster's processes work in other folders; `.finops` must be the same place for all of them."""
+    monkeypatch.setenv("FINOPS_HOME", ".finops")
+    assert load_settings().finops_home == tmp_path / ".finops"
+
+    load_settings.cache_clear()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("FINOPS_HOME", "~/finops")
+    assert load_settings().finops_home == tmp_path / "finops"
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    """Each description is what `.env.example` and the documentation are checked against."""
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []

@@ -1,0 +1,56 @@
+"""One demo for all journeys: the real command, its real Dagster, its real API, a real browser."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from helpers.demo import Demo
+from helpers.processes import free_port, running
+from playwright.sync_api import Browser, Page, sync_playwright
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# As root Chromium has no sandbox; without the others it looks for hosts that a closed network refuses.
+BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="session")
+def demo(shared_folder: Path) -> Iterator[Demo]:
+    """`finops demo`, as a newcomer starts it, on free ports."""
+    home = shared_folder / "demo"
+    ports = ("--port", str(free_port()), "--dagster-port", str(free_port()))
+    with running(home, "demo", "--json", *ports) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line, (home / "stderr.log").read_text()
+        told = json.loads(line)
+        yield Demo(
+            home,
+            process.pid,
+            date.fromisoformat(told["first_day"]),
+            date.fromisoformat(told["last_day"]),
+            told["seconds"],
+            told["api_url"],
+            told["dagster_url"],
+        )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium: `CHROMIUM`, the system's, or Playwright's own (`make browser` sees to one)."""
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A window of 1600 x 900."""
+    page = browser.new_page(viewport={"width": 1600, "height": 900})
+    yield page
+    page.close()
