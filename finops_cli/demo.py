@@ -51,7 +51,7 @@ def demo(
         with steps() as progress:
             outcome = run_backfill(settings, first, last, [], progress.show)
         seconds = time.monotonic() - began
-        say(f"The tables are built, {seconds:.0f} s after the start. {invoices} invoices were handed in.")
+        say(f"The tables are built, {seconds:.0f} s after the start. Invoices of {invoices} months were handed in.")
         if json:
             print_json(
                 {

@@ -16,6 +16,7 @@ def psql(context: typer.Context) -> None:
     parameters = conninfo_to_dict(warehouse_dsn(load_settings()))
     # The password goes by the environment: an argument could be read by everybody on the machine.
     password = parameters.pop("password", None)
-    dsn = make_conninfo(**parameters)
-    ran = subprocess.run([str(binaries() / "psql"), dsn, *context.args], env={**os.environ, **password}, check=False)
+    environment = {**os.environ, "PGPASSWORD": str(password)} if password else None
+    dsn = make_conninfo("", **parameters)
+    ran = subprocess.run([str(binaries() / "psql"), dsn, *context.args], env=environment, check=False)
     raise typer.Exit(ran.returncode)

@@ -9,11 +9,9 @@ from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
 from finops_pipeline.orchestration import (
     RAW_ASSET,
     Backfill,
+    DaemonKeeper,
     Stage,
-    daemon_is_alive,
     dagster_instance,
-    start_daemon,
-    stop,
 )
 from finops_pipeline.warehouse import source_from
 from finops_warehouse import ledger
@@ -45,24 +43,19 @@ def run_backfill(settings: Settings, first: date, last: date, select: list[str],
         backfill = Backfill(settings, instance)
         with backfill.alone():
             ids: list[str] = []
-            daemon = None
-            try:
+            with DaemonKeeper(settings, instance) as daemon:
                 for plan in (_export_days, _usage_days, _invoice_months):
                     stage = plan(settings, first, last, assets)
                     if stage is None:
                         continue
                     ids.append(backfill.launch(stage))
-                    # After the launch: a daemon looks for backfills as it starts, and then every 30 s.
-                    if daemon is None and not daemon_is_alive(instance):
-                        daemon = start_daemon(settings)
                     for progress in backfill.follow(stage, ids[-1]):
+                        # After the launch: a daemon looks for backfills as it starts, and then every 30 s.
+                        daemon.ensure()
                         show(stage.title, progress.done, progress.total)
-                show("closing the backfills in Dagster", 0, 1)
-                backfill.wait_until_closed(ids)
-                show("closing the backfills in Dagster", 1, 1)
-            finally:
-                if daemon is not None:
-                    stop(daemon)
+                for closed in backfill.closing(ids):
+                    daemon.ensure()
+                    show("backfills closed in Dagster", closed, len(ids))
     return Outcome(tuple(ids), time.monotonic() - began)
 
 

@@ -22,6 +22,7 @@ defs = dg.Definitions(
         sensors.dirty_usage_days,
         sensors.moved_invoice_months,
         sensors.tell_of_failed_runs,
+        sensors.tell_of_days_that_stay_behind,
     ],
     schedules=[sensors.every_morning],
     resources={"warehouse": Warehouse()},

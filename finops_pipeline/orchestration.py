@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
+from typing import Self
 
 import dagster as dg
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
@@ -39,6 +40,7 @@ from finops_warehouse.settings import Settings
 
 RAW_ASSET = "raw_charges"
 HEARTBEAT_IS_FRESH_SECONDS = 60  # a daemon beats every 30 s
+A_BEAT_TAKES_SECONDS = 40
 POLL_SECONDS = 0.5
 
 Say = Callable[[str], None]
@@ -63,7 +65,7 @@ def dagster_home(settings: Settings) -> Path:
 
 @contextmanager
 def dagster_instance(settings: Settings) -> Iterator[DagsterInstance]:
-    """Dagster's instance, with its storage migrated to this release."""
+    """Dagster's instance; its tables are made on first use."""
     dagster_home(settings)
     with DagsterInstance.get() as instance:
         yield instance
@@ -114,13 +116,48 @@ def _workspace() -> str:
     return str(files("finops_pipeline") / "workspace.yaml")
 
 
-def daemon_is_alive(instance: DagsterInstance) -> bool:
-    """Whether some daemon works for this instance now."""
-    beats: list[DaemonHeartbeat] = list(instance.get_daemon_heartbeats().values())
-    return any(
-        beat.daemon_type == "BACKFILL" and get_current_timestamp() - beat.timestamp < HEARTBEAT_IS_FRESH_SECONDS
-        for beat in beats
-    )
+class DaemonKeeper:
+    """Sees to it that some daemon works for this instance while the block runs: somebody else's, or one of ours.
+
+    A fresh heartbeat alone proves nothing: a daemon killed a moment ago has left one. It counts as alive while
+    its heart goes on beating; once that has stood still for longer than a beat takes, we start our own.
+    """
+
+    def __init__(self, settings: Settings, instance: DagsterInstance) -> None:
+        self._settings = settings
+        self._instance = instance
+        self._own: subprocess.Popen[bytes] | None = None
+        self._last_beat = 0.0
+        self._seen_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._own is not None:
+            stop(self._own)
+
+    def ensure(self) -> None:
+        """Start a daemon unless one is alive. Call it again and again: the one that was alive may die.
+
+        Raises `FinopsError` when our own has ended by itself.
+        """
+        if self._own is not None:
+            if self._own.poll() is not None:
+                raise FinopsError(
+                    f"The Dagster daemon ended by itself; its log is in {self._settings.finops_home}/logs."
+                )
+            return
+        beat = self._latest_beat()
+        if beat > self._last_beat:
+            self._last_beat, self._seen_at = beat, time.monotonic()
+        stale = get_current_timestamp() - beat > HEARTBEAT_IS_FRESH_SECONDS
+        if stale or time.monotonic() - self._seen_at > A_BEAT_TAKES_SECONDS:
+            self._own = start_daemon(self._settings)
+
+    def _latest_beat(self) -> float:
+        beats: list[DaemonHeartbeat] = list(self._instance.get_daemon_heartbeats().values())
+        return max((beat.timestamp for beat in beats if beat.daemon_type == "BACKFILL"), default=0.0)
 
 
 # -- backfills
@@ -211,14 +248,15 @@ class Backfill:
                 return
             time.sleep(POLL_SECONDS)
 
-    def wait_until_closed(self, backfill_ids: Sequence[str]) -> None:
-        """Wait until the daemon has marked these backfills as finished, which it does every 30 s."""
-        for backfill_id in backfill_ids:
-            while True:
-                backfill = self._instance.get_backfill(backfill_id)
-                if backfill is None or backfill.status in BULK_ACTION_TERMINAL_STATUSES:
-                    break
-                time.sleep(POLL_SECONDS)
+    def closing(self, backfill_ids: Sequence[str]) -> Iterator[int]:
+        """Yield how many backfills the daemon has marked as finished, which it does every 30 s, until all are."""
+        while True:
+            found = [self._instance.get_backfill(backfill_id) for backfill_id in backfill_ids]
+            closed = sum(backfill is None or backfill.status in BULK_ACTION_TERMINAL_STATUSES for backfill in found)
+            yield closed
+            if closed == len(found):
+                return
+            time.sleep(POLL_SECONDS)
 
     def _partitions_built(self, run_ids: list[str]) -> int:
         with connect(self._settings, autocommit=True) as connection:

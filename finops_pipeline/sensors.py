@@ -111,19 +111,39 @@ def every_morning(context: dg.ScheduleEvaluationContext, warehouse: Warehouse) -
     return requests(due) if due else dg.SkipReason("Every export day is loaded as it is.")
 
 
+@dg.sensor(minimum_interval_seconds=900, default_status=dg.DefaultSensorStatus.RUNNING)
+def tell_of_days_that_stay_behind(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SkipReason:
+    """Post parked partitions to ALERT_WEBHOOK_URL when they change: a run that never starts never fails."""
+    with warehouse.connection() as connection:
+        parked = [f"{build.asset} {build.partition_key}" for build in ledger.failed_builds(connection) if build.parked]
+    told = json.dumps(parked)
+    if told == (context.cursor or "[]"):
+        return dg.SkipReason("Nothing new is parked.")
+    context.update_cursor(told)
+    if not parked:
+        return dg.SkipReason("Nothing is parked any more.")
+    _post(warehouse, {"text": f"Parked after repeated failures: {', '.join(parked)}. `finops status` says why."})
+    return dg.SkipReason(f"Told of {len(parked)} parked partitions.")
+
+
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
 def tell_of_failed_runs(context: dg.RunFailureSensorContext, warehouse: Warehouse) -> None:
     """Post failed runs to ALERT_WEBHOOK_URL, with what the run said and where to look."""
+    run = context.dagster_run
+    _post(
+        warehouse,
+        {
+            "text": f"{run.job_name} failed: {context.failure_event.message}",
+            "run_url": f"{warehouse.settings.dagster_url.rstrip('/')}/runs/{run.run_id}",
+            "tags": dict(run.tags),
+        },
+    )
+
+
+def _post(warehouse: Warehouse, body: dict[str, object]) -> None:
     webhook = warehouse.settings.alert_webhook_url
     if webhook is None:
-        context.log.info("ALERT_WEBHOOK_URL is not set; the failure stands in the run alone.")
-        return
-    run = context.dagster_run
-    body = {
-        "text": f"{run.job_name} failed: {context.failure_event.message}",
-        "run_url": f"{warehouse.settings.dagster_url.rstrip('/')}/runs/{run.run_id}",
-        "tags": dict(run.tags),
-    }
+        return  # the run and `finops status` say it all the same
     request = urllib.request.Request(  # noqa: S310 -- the operator's own URL
         webhook.get_secret_value(), json.dumps(body).encode(), {"Content-Type": "application/json"}
     )

@@ -1,5 +1,6 @@
 """What an asset works with: the database and the billing export, opened when first needed and never at import."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,6 +47,9 @@ def source_from(settings: Settings) -> BillingSource:
                 "(file:///folder or bigquery://project.dataset.table), or run `finops demo` to generate a sample."
             )
         url = tables[0].as_uri()
+    if settings.google_application_credentials is not None:
+        # Google's client reads the environment and nothing else; a line of .env would not reach it.
+        os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(settings.google_application_credentials)
     return open_source(
         url,
         bigquery_api_endpoint=settings.bigquery_api_endpoint,

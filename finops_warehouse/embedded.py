@@ -82,6 +82,7 @@ class EmbeddedPostgres:
         Safe from any number of processes at once. Raises `WarehouseUnreachable` with the end of the server's
         log when it will not come up.
         """
+        binaries()  # without them, say so before anything is made
         self.home.mkdir(parents=True, exist_ok=True)
         with self._one_at_a_time():
             self._count_me_in()

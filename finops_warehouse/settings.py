@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     """Where people reach the Dagster UI; links to runs and partitions start with it."""
 
     alert_webhook_url: SecretStr | None = None
-    """Where failed runs and days that stay behind are reported, as a JSON POST. Unset: they are only logged."""
+    """Where failed runs and parked partitions are reported, as a JSON POST. Unset: only Dagster and status say it."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """How much is logged."""

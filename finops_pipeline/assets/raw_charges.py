@@ -17,7 +17,6 @@ from finops_warehouse.errors import ExportDayVanished
 
 billing_export = dg.AssetSpec(
     "billing_export",
-    partitions_def=export_days,
     group_name="source",
     kinds={"googlecloud", "bigquery"},
     description="The billing export as Google writes it: append-only, without row ids, late by days.",
@@ -66,6 +65,13 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
                 billing_timezone=warehouse.settings.billing_timezone,
                 first_usage_day=warehouse.settings.first_day,
                 run_id=context.run.run_id,
+            )
+            context.log_event(
+                dg.AssetObservation(
+                    billing_export.key,
+                    metadata={"export_day": key, "fingerprint": held[day], "url": source.url},
+                    tags={"dagster/data_version": held[day]},
+                )
             )
             _report_touched_usage_days(context, loaded)
             return _metadata(loaded)

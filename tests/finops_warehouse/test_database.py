@@ -1,5 +1,6 @@
 """The way to the database: errors an operator can act on, and a schema that only migrations make."""
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -54,19 +55,18 @@ def at(dsn: str, **parts: object) -> str:
 
 Spoil = Callable[[str, int], str]
 REFUSED: dict[str, tuple[Spoil, type[WarehouseError], str]] = {
-    "a wrong password": (lambda dsn, _: at(dsn, password=SECRET), WrongCredentials, "user and password in DATABASE_URL"),
-    "an unknown user": (lambda dsn, _: at(dsn, username="nobody_here", password=SECRET), WrongCredentials, "nobody_here"),
-    "no password": (lambda dsn, _: at(dsn, password=None), WrongCredentials, "user and password in DATABASE_URL"),
+    "a wrong password": (lambda dsn, _: at(dsn, password=SECRET), WrongCredentials, "password in DATABASE_URL"),
+    "an unknown user": (lambda dsn, _: at(dsn, username="stranger", password=SECRET), WrongCredentials, "stranger"),
+    "no password": (
+        lambda dsn, _: re.sub(":[^:@/]*@", "@", dsn), WrongCredentials, "password in DATABASE_URL"
+    ),
     "nobody listening": (
         lambda dsn, port: at(dsn, port=port, password=SECRET), WarehouseUnreachable, "Check DATABASE_URL"
     ),
     "an unknown host": (
-        lambda dsn, _: at(dsn, host="no-such-host.invalid", password=SECRET), WarehouseUnreachable, "no-such-host.invalid"
+        lambda dsn, _: at(dsn, host="nowhere.invalid", password=SECRET), WarehouseUnreachable, "nowhere.invalid"
     ),
     "a missing database": (lambda dsn, _: at(dsn, database="no_such_db"), WarehouseUnreachable, "'no_such_db'"),
-    "an unknown user whose host has a role in its name": (
-        lambda dsn, port: at(dsn, host="127.0.0.1", port=port, database="role"), WarehouseUnreachable, "Nobody answers"
-    ),
     "a missing database named like a role": (
         lambda dsn, _: at(dsn, database="payrole"), WarehouseUnreachable, "Create it"
     ),
@@ -109,7 +109,7 @@ def test_a_newer_schema_is_left_as_it_is(database_url: str, settings: Settings) 
         connection.execute("update finops.alembic_version set version_num = '9999'")
     before = tables_of(database_url)
 
-    with pytest.raises(NewerSchema, match="'9999'.*Upgrade this installation"):
+    with pytest.raises(NewerSchema, match=r"'9999'.*Upgrade this installation"):
         init_db(settings)
 
     assert tables_of(database_url) == before
@@ -183,7 +183,10 @@ def test_several_processes_that_start_together_migrate_once(empty: str) -> None:
     assert errors == []
     with connect_to(empty) as connection:
         assert connection.execute("select count(*) from finops.alembic_version").fetchall() == [(1,)]
-        [(locks,)] = connection.execute("select count(*) from pg_locks where locktype = 'advisory'").fetchall()
+        [(locks,)] = connection.execute(
+            "select count(*) from pg_locks join pg_database as d on d.oid = database "
+            "where locktype = 'advisory' and datname = current_database()"
+        ).fetchall()
     assert locks == 0
 
 

@@ -25,8 +25,10 @@ def test_header_table_and_database_have_the_same_columns(connection: psycopg.Con
         )
     }
 
-    assert set(model.header.columns) == {column.name for column in table.columns} == set(stored)
     assert {column.name: column.nullable for column in table.columns} == stored
+    documented = set(model.header.columns)
+    # The extract says of a column of the export only what the export's own documentation does not.
+    assert documented <= set(stored) if model.layer == "extract" else documented == set(stored)
 
 
 @pytest.mark.parametrize("model", EVERY, ids=lambda model: model.table)
@@ -103,5 +105,5 @@ def test_a_percent_sign_and_a_cast_survive_the_parameters() -> None:
 
 def test_a_model_that_is_not_there_is_named() -> None:
     """A typing mistake in a layer's name."""
-    with pytest.raises(FileNotFoundError, match="nothing.sql"):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.sql"):
         sql_model("marts", "nothing")

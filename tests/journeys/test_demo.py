@@ -148,7 +148,7 @@ def test_a_partition_tells_its_rows_and_its_total(demo: Demo, page: Page) -> Non
 
 
 def test_the_api_explains_itself(demo: Demo, page: Page) -> None:
-    """/docs is the first page a developer opens; without its scripts from elsewhere it must at least be told in JSON."""
+    """/docs is the first page a developer opens, and the schema is what their client is made from."""
     schema = httpx.get(f"{demo.api_url}/openapi.json").json()
 
     assert {"/v1/costs", "/v1/dimensions", "/v1/meta", "/livez", "/readyz", "/metrics"} <= set(schema["paths"])
