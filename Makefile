@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 CODE := $(sort $(wildcard finops_*)) tests $(wildcard benchmarks)
+BENCHMARKS := $(filter-out __init__ warehouse,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
 LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-strip-extras --python-version 3.11 --universal
 
 .DEFAULT_GOAL := help
@@ -41,7 +42,7 @@ lint: setup ## Check style and types
 	$(VENV)/bin/mypy --strict $(CODE)
 
 bench: setup ## Run every benchmark
-	@for benchmark in $(wildcard benchmarks/*.py); do echo "== $$benchmark"; $(VENV)/bin/python "$$benchmark" || exit 1; done
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
 
 browser: setup ## Find a Chromium for the tests, or fetch one, and print where it is
 	@.ci/browser

@@ -3,7 +3,7 @@
 Both go into the same table with the same index, one after the other in each round, so that whatever else the
 machine does falls on both. Prints rows/s and ratios; the ratio to keep is the median over the rounds.
 
-    make bench            or    .venv/bin/python benchmarks/load.py [rows]
+    make bench            or    .venv/bin/python -m benchmarks.load [rows]
 """
 
 import statistics
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psycopg
 import pyarrow as pa
-from warehouse import warehouse
 
+from benchmarks.warehouse import warehouse
 from finops_pipeline.loading import copy_batches, extracted_rows, load_export_day
 from finops_pipeline.sample_export import write_sample_export
 from finops_pipeline.sources.files import FilesSource

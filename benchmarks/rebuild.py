@@ -3,7 +3,7 @@
 The same day of the same export is rebuilt, fact table and rollups, with little and with much around it; both
 histories are in the same server and are measured in turn. Prints the ratio of the medians.
 
-    make bench            or    .venv/bin/python benchmarks/rebuild.py
+    make bench            or    .venv/bin/python -m benchmarks.rebuild
 """
 
 import statistics
@@ -11,8 +11,8 @@ import time
 from datetime import date, timedelta
 
 import psycopg
-from warehouse import warehouse
 
+from benchmarks.warehouse import warehouse
 from finops_pipeline.assets.sql_assets import daily_inputs
 from finops_pipeline.loading import load_export_day
 from finops_pipeline.rebuilding import rebuild_usage_day

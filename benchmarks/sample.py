@@ -1,6 +1,6 @@
 """How fast the sample export is written, on one core.
 
-make bench            or    .venv/bin/python benchmarks/sample.py
+make bench            or    .venv/bin/python -m benchmarks.sample
 """
 
 import tempfile

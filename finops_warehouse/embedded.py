@@ -6,6 +6,7 @@ program; both happen in practice, so starting and stopping is done here.
 
 Whoever uses the server holds a shared lock on `users.lock`. The kernel drops it when that process ends,
 however it ends, so "does anybody still use it?" has one true answer, and the last to leave stops the server.
+For users that end without a word (kill -9, Dagster's workers) a keeper waits for that lock: `embedded_keeper.py`.
 """
 
 import atexit
@@ -15,6 +16,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,9 +82,18 @@ class EmbeddedPostgres:
         """Make sure the server runs and that we count as one of its users. Returns its DSN.
 
         Safe from any number of processes at once. Raises `WarehouseUnreachable` with the end of the server's
-        log when it will not come up.
+        log when it will not come up, and when FINOPS_HOME is another user's.
         """
         binaries()  # without them, say so before anything is made
+        try:
+            return self._start()
+        except PermissionError as refused:
+            raise WarehouseUnreachable(
+                f"The embedded PostgreSQL in {self.home} belongs to another user ({refused.filename} is closed to us). "
+                "Run as that user, or name a folder of your own in FINOPS_HOME, or a PostgreSQL in DATABASE_URL."
+            ) from None
+
+    def _start(self) -> str:
         self.home.mkdir(parents=True, exist_ok=True)
         with self._one_at_a_time():
             self._count_me_in()
@@ -119,10 +130,18 @@ class EmbeddedPostgres:
 
     @cached_property
     def _as_nobody(self) -> dict[str, Any]:
-        """How to start a server process: as root, as nobody; else as ourselves."""
+        """How to start a server process: as root, as nobody or whomever the data belongs to; else as ourselves."""
         if os.geteuid() != 0:
             return {}
+        if self._owner not in (None, 0, NOBODY):
+            return {"user": self._owner, "group": (self.home / "server").stat().st_gid, "extra_groups": []}
         return {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+
+    @property
+    def _owner(self) -> int | None:
+        """Whom the folder with the data belongs to; None before there is one."""
+        here = self.home / "server"
+        return here.stat().st_uid if here.exists() else None
 
     @cached_property
     def _server_home(self) -> Path:
@@ -131,8 +150,9 @@ class EmbeddedPostgres:
         if not self._as_nobody:
             here.mkdir(exist_ok=True, mode=0o700)
             return here
-        here.mkdir(exist_ok=True)
-        os.chown(here, NOBODY, NOBODY)
+        if self._owner in (None, 0):  # never take a normal user's data away from them because root looked at it
+            here.mkdir(exist_ok=True)
+            os.chown(here, NOBODY, NOBODY)
         if self._may_enter(here):
             return here
         here.rmdir()
@@ -249,6 +269,7 @@ class EmbeddedPostgres:
                 self._run(
                     "pg_ctl", "-D", self._data, "-l", self._log, "-w", "-o", f"-p {self._port} {options}", "start"
                 )
+                self._post_keeper()
             except subprocess.CalledProcessError:
                 time.sleep(0.5)  # backends of a killed server are still leaving its shared memory
         else:
@@ -258,6 +279,23 @@ class EmbeddedPostgres:
                 f"The end of its log:\n{last_words}"
             )
         self._make_database()
+
+    def _post_keeper(self) -> None:
+        stop = [self._bin / "pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop"]
+        keeper = Path(__file__).with_name("embedded_keeper.py")
+        uid, gid = self._as_nobody.get("user", -1), self._as_nobody.get("group", -1)
+        arguments = [keeper, self.home / "users.lock", uid, gid, *stop]
+        with (self.home / "commands.log").open("ab") as log:
+            try:
+                # -I -S: nothing of the environment it is started from, which may be gone long before it acts.
+                subprocess.run(
+                    [sys.executable, "-I", "-S", *map(str, arguments)],
+                    check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                )  # fmt: skip
+            except PermissionError as refused:
+                # A process that changed its user may not start its own interpreter. The server is then found
+                # again by the next command all the same; it only outlives users that are killed.
+                log.write(f"No keeper: {refused}\n".encode())
 
     def _make_database(self) -> None:
         with psycopg.connect(self._server_dsn, autocommit=True) as server:

@@ -4,6 +4,7 @@ import math
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -126,7 +127,7 @@ def test_an_unknown_column_is_kept_and_reported(export: Export, road: Road) -> N
     assert extra == {"carbon": {"grams": 1.5}}
 
 
-BAD_ROWS = {
+BAD_ROWS: dict[str, dict[str, Any]] = {
     "cost is nan": {"cost": math.nan},
     "cost is inf": {"cost": math.inf},
     "credits.amount is nan": {"paid_by": [("PROMOTION", math.nan)]},
@@ -145,7 +146,7 @@ def test_a_value_no_figure_can_be_made_of_is_refused(said: str, export: Export, 
     road.walk()
     before = road.contents(["raw_charges", "usage_day_ledger", "export_day_ledger", *road.contents()])
     bad = BAD_ROWS[said]
-    row = charge(5, **{key: value for key, value in bad.items() if key in ("paid_by", "month")})  # type: ignore[arg-type]
+    row = charge(5, **{key: value for key, value in bad.items() if key in ("paid_by", "month")})
     row |= {key: value for key, value in bad.items() if key not in ("paid_by", "month", "cost")}
     row["cost"] = bad.get("cost", 5.0)
     export.write("2026-09-11", [charge(7), row, charge(8)])

@@ -35,7 +35,9 @@ def test_the_next_export_days_change_the_usage_days_they_touch_and_no_other(
     road = Road(connection, export.table_dir)
     road.walk()
     before = {table: set(map(repr, rows)) for table, rows in road.contents().items()}
-    versions = dict(connection.execute("select usage_day, source_version from finops.usage_day_ledger").fetchall())
+    versions: dict[date, int] = dict(
+        connection.execute("select usage_day, source_version from finops.usage_day_ledger").fetchall()
+    )
 
     export = written(tmp_path, 45)
     loaded = road.load_changed()
@@ -64,7 +66,9 @@ def test_the_next_export_days_change_the_usage_days_they_touch_and_no_other(
         changed = before[table] ^ after[table]
         days = {day for day in moved if any(repr(day) in row for row in changed)}
         assert days <= touched, table
-    now = dict(connection.execute("select usage_day, source_version from finops.usage_day_ledger").fetchall())
+    now: dict[date, int] = dict(
+        connection.execute("select usage_day, source_version from finops.usage_day_ledger").fetchall()
+    )
     assert {day for day in now if now[day] != versions.get(day)} == touched
     assert {restated.usage_day for restated in read_status(connection, DAILY).restatements} <= touched
 

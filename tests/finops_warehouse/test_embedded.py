@@ -113,14 +113,19 @@ def notes(dsn: str) -> list[str]:
         return [note for (note,) in connection.execute("select note from kept order by note").fetchall()]
 
 
+def data(home: Path) -> Path:
+    """Where a server whose folder may be entered keeps its data."""
+    return home / "postgres/server/data"
+
+
 def postmaster(home: Path) -> psutil.Process:
     """The server process of `home`."""
-    return psutil.Process(int((EmbeddedPostgres(home)._data / "postmaster.pid").read_text().splitlines()[0]))
+    return psutil.Process(int((data(home) / "postmaster.pid").read_text().splitlines()[0]))
 
 
 def is_running(home: Path) -> bool:
     """Whether a server works on the data of `home`."""
-    return (EmbeddedPostgres(home)._data / "postmaster.pid").exists()
+    return (data(home) / "postmaster.pid").exists()
 
 
 def test_one_server_is_found_by_everybody_and_stopped_by_the_last(
@@ -167,9 +172,8 @@ def test_what_was_committed_survives_a_server_that_is_killed(used_before: Path, 
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("insert into kept values ('committed')")
         connection.execute("begin; insert into kept values ('not committed')")
-        server = postmaster(used_before)
-        for process in [server, *server.children()]:
-            process.kill()
+        postmaster(used_before).kill()
+        connection.close()
     killed.kill()
 
     dsn = start(used_before).dsn()
@@ -183,9 +187,9 @@ def test_a_pid_that_belongs_to_another_program_now_is_not_taken_for_the_server(u
     """After a reboot the number in postmaster.pid is somebody else's; believing it, PostgreSQL would never start."""
     postgres = EmbeddedPostgres(used_before)
     postgres.start()
-    lines = (postgres._data / "postmaster.pid").read_text().splitlines()
+    lines = (data(used_before) / "postmaster.pid").read_text().splitlines()
     postgres.leave()
-    (postgres._data / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    (data(used_before) / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
 
     try:
         assert notes(postgres.start()) == ["before"]
@@ -236,7 +240,7 @@ def test_nobody_comes_in_without_the_password(used_before: Path, start: Callable
     assert password is not None
     assert len(password) >= 24
     for file in (used_before / "postgres").rglob("*"):
-        if file.is_file() and file.name != "password" and not file.is_relative_to(EmbeddedPostgres(used_before)._data):
+        if file.is_file() and file.name != "password" and not file.is_relative_to(data(used_before)):
             assert password not in file.read_text(errors="replace"), file
 
 
@@ -250,13 +254,13 @@ def test_root_may_keep_it_where_the_server_may_not_enter(start: Callable[..., Us
     try:
         user = start(home)
         with psycopg.connect(user.dsn()) as connection:
-            [(data,)] = connection.execute("show data_directory").fetchall()
+            [(kept_in,)] = connection.execute("show data_directory").fetchall()
         told = (home / "postgres/WHERE-IS-THE-DATA").read_text().splitlines()[0]
 
-        assert Path(told) == Path(data).parent
-        assert not Path(data).is_relative_to(parent)
-        assert stat.S_IMODE(Path(data).stat().st_mode) == 0o700
-        assert postmaster(home).uids().real == 65534
+        assert Path(told) == Path(kept_in).parent
+        assert not Path(kept_in).is_relative_to(parent)
+        assert stat.S_IMODE(Path(kept_in).stat().st_mode) == 0o700
+        assert Path(kept_in).stat().st_uid == 65534
         user.end()
     finally:
         EmbeddedPostgres(home).stop()
@@ -281,7 +285,38 @@ def test_a_normal_user_runs_it_as_themselves(shared_folder: Path, start: Callabl
         user.end()
         assert not is_running(home)
     finally:
-        shutil.rmtree(home)
+        _clean(home)
+
+
+@only_as_root
+def test_root_that_looks_in_leaves_a_users_data_to_them(shared_folder: Path, start: Callable[..., User]) -> None:
+    """`sudo finops status` in somebody's folder must not lock them out of their own server."""
+    home = _folder(shared_folder)
+    os.chown(home, 1000, 1000)
+    try:
+        start(home, 1000).end()
+        start(home).end()
+        owner = start(home, 1000)
+
+        assert owner.dsn().startswith("postgresql://")
+        assert {path.stat().st_uid for path in (home / "postgres/server").rglob("*")} == {1000}
+        owner.end()
+    finally:
+        _clean(home)
+
+
+@only_as_root
+def test_a_folder_of_another_user_is_refused_in_words(used_before: Path) -> None:
+    """After `sudo make demo`: what to do instead of a traceback."""
+    asked = USER.replace("print(", "from finops_warehouse.errors import FinopsError\ntry:\n    print(").replace(
+        "sys.stdin.read()", "except FinopsError as refused:\n    print(refused)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", asked, used_before, "1000"], capture_output=True, text=True, check=True, cwd="/"
+    )
+
+    assert "belongs to another user" in ran.stdout
+    assert "FINOPS_HOME" in ran.stdout
 
 
 def test_a_machine_without_a_build_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,10 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     }
 
 
-def finops(home: Path, *arguments: str, timeout: float = 300, **settings: str) -> subprocess.CompletedProcess[str]:
+TIMEOUT_SECONDS = 400
+
+
+def finops(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run `finops` to its end."""
     home.mkdir(parents=True, exist_ok=True)
     return subprocess.run(
@@ -35,7 +38,7 @@ def finops(home: Path, *arguments: str, timeout: float = 300, **settings: str) -
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
 

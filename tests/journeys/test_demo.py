@@ -1,16 +1,19 @@
 """What a newcomer meets after `make demo`: real numbers from the API, finished backfills, a graph to look at."""
 
+import re
 import signal
+import subprocess
 import time
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 from helpers.demo import PICTURES, Demo
-from helpers.processes import finops, finops_json
+from helpers.processes import environment, finops, finops_json
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.xdist_group("demo")  # one demo, in one worker
@@ -113,7 +116,7 @@ def test_a_backfill_from_the_ui_takes_few_runs(demo: Demo) -> None:
 
 def test_the_graph_is_worth_a_look(demo: Demo, page: Page) -> None:
     """The README's first picture: the road from the export to the invoice, every table on it, nothing failed."""
-    page.set_viewport_size({"width": 2160, "height": 860})
+    page.set_viewport_size({"width": 2100, "height": 1000})
     page.goto(f"{demo.dagster_url}/asset-groups")
     page.get_by_role("button", name="Hide navigation").or_(page.get_by_text("Hide navigation")).first.click()
     expect(page.get_by_text("aggregated", exact=False).or_(page.get_by_text("core")).first).to_be_visible()
@@ -153,6 +156,29 @@ def test_the_api_explains_itself(demo: Demo, page: Page) -> None:
 
     assert {"/v1/costs", "/v1/dimensions", "/v1/meta", "/livez", "/readyz", "/metrics"} <= set(schema["paths"])
     assert httpx.get(f"{demo.api_url}/docs").status_code == 200
+
+
+README = Path(__file__).parents[2] / "README.md"
+RUNNABLE = re.findall(r"<!-- run(?:: api)? -->\n```sh\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("commands", RUNNABLE, ids=[block.splitlines()[0][:40] for block in RUNNABLE])
+def test_every_command_of_the_readme_works(commands: str, demo: Demo) -> None:
+    """A README command nobody ran is a promise nobody keeps."""
+    script = commands.replace("http://127.0.0.1:8000", demo.api_url).replace("curl -s ", "curl -sSf ")
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=README.parent,
+        env=environment(demo.home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout + ran.stderr
 
 
 def test_it_said_that_it_is_open(demo: Demo) -> None:

