@@ -13,6 +13,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from finops_warehouse.tables import metadata
+
 HEADER = re.compile(r"\A/\*\n(?P<yaml>.*?)\n\*/\n(?P<query>.*)\Z", re.DOTALL)
 PARAMETER = re.compile(r"(?<!:):([a-z_]+)\b")
 
@@ -38,7 +40,7 @@ class Header(BaseModel):
     dialect: Literal["postgres", "duckdb"] = "postgres"
     inputs: tuple[str, ...]
     owner: str
-    columns: dict[str, ColumnDoc]
+    columns: dict[str, ColumnDoc] = {}
     identities: tuple[str, ...] = ()
 
 
@@ -51,6 +53,16 @@ class SqlModel:
     header: Header
     query: str
     parameters: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def columns(self) -> dict[str, ColumnDoc]:
+        """Every column of the table; one the header leaves out means what it means in the model's first input."""
+        own = self.header.columns
+        names = [column.name for column in metadata.tables[f"finops.{self.table}"].columns]
+        if all(name in own for name in names):
+            return {name: own[name] for name in names}
+        inherited = next(model for model in postgres_models() if model.table == self.header.inputs[0]).columns
+        return {name: own.get(name) or inherited[name] for name in names}
 
     @property
     def path(self) -> str:

@@ -8,22 +8,10 @@ inputs: [aggregated_cost_data, invoices]
 owner: finops
 columns:
   invoice_month: {description: "The invoice, YYYYMM", tests: [not_null]}
-  billing_account_id: {description: "Billing account that pays", tests: [not_null]}
-  billing_currency: {description: "Currency of every amount in the row", tests: [not_null]}
   cost_regular: {description: "Usage and purchases before credits", unit: billing_currency, tests: [not_null]}
   cost_tax: {description: "Taxes", unit: billing_currency, tests: [not_null]}
   cost_adjustment: {description: "Corrections and goodwill", unit: billing_currency, tests: [not_null]}
   cost_rounding_error: {description: "What rounds the invoice to whole cents", unit: billing_currency, tests: [not_null]}
-  credit_committed_usage_discount: {description: "Resource-based commitments, the covered usage", unit: billing_currency, tests: [not_null]}
-  credit_committed_usage_discount_dollar_base: {description: "Spend-based commitments of the older model, the covered usage", unit: billing_currency, tests: [not_null]}
-  credit_discount: {description: "Negotiated discounts", unit: billing_currency, tests: [not_null]}
-  credit_fee_utilization_offset: {description: "Takes back the fee of a used commitment, which its usage carries again; not a saving", unit: billing_currency, tests: [not_null]}
-  credit_free_tier: {description: "Free tiers", unit: billing_currency, tests: [not_null]}
-  credit_promotion: {description: "Promotions and trials", unit: billing_currency, tests: [not_null]}
-  credit_reseller_margin: {description: "A reseller's margin", unit: billing_currency, tests: [not_null]}
-  credit_subscription_benefit: {description: "Benefits of subscriptions", unit: billing_currency, tests: [not_null]}
-  credit_sustained_usage_discount: {description: "Sustained use", unit: billing_currency, tests: [not_null]}
-  credit_other: {description: "Credits of no type or of one not known yet", unit: billing_currency, tests: [not_null]}
   billed_cost: {description: "The sum of all of these: what the invoice should say", unit: billing_currency, tests: [not_null]}
   charge_count: {description: "Rows of the export on this invoice", tests: [not_null]}
   closing_from: {description: "First day after the month: usage no longer falls into it, late rows still do"}

@@ -20,7 +20,7 @@ def build_each(
     A partition that fails is noted in the ledger, with its next attempt, and the others are still built. The
     run then fails naming the failed ones, and those that were built are recorded as materialised all the same.
     """
-    [asset] = context.selected_asset_keys if len(context.selected_asset_keys) == 1 else [context.asset_key]
+    asset = context.asset_key
     table = asset.path[-1]
     built: dict[str, Metadata] = {}
     failed: dict[str, Exception] = {}

@@ -92,7 +92,7 @@ def _column_schema(model: SqlModel) -> dg.TableSchema:
                 description=doc.description + (f" (in {doc.unit})" if doc.unit else ""),
                 constraints=dg.TableColumnConstraints(nullable="not_null" not in doc.tests),
             )
-            for name, doc in model.header.columns.items()
+            for name, doc in model.columns.items()
         ]
     )
 
@@ -107,10 +107,7 @@ def column_lineage(model: SqlModel) -> dg.TableColumnLineage:
         }
     }
     return dg.TableColumnLineage(
-        {
-            name: sorted(_origins(lineage(name, query, schema=schema, dialect="postgres")))
-            for name in model.header.columns
-        }
+        {name: sorted(_origins(lineage(name, query, schema=schema, dialect="postgres"))) for name in model.columns}
     )
 
 
