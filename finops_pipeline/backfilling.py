@@ -30,11 +30,14 @@ class Outcome:
     seconds: float
 
 
-def run_backfill(settings: Settings, first: date, last: date, select: list[str], show: Show) -> Outcome:
+def run_backfill(
+    settings: Settings, first: date, last: date, select: list[str], show: Show, *, daemon_grace_seconds: float = 0
+) -> Outcome:
     """Backfill `first` to `last`, both included, and whatever else that puts behind. Blocks until all is built.
 
-    A daemon is started for as long as it takes when none is at work. Raises a `BadRequest` when there is
-    nothing to build and `FinopsError` with the runs' own words when something failed.
+    A daemon is started for as long as it takes when none is at work, nor has come up within the grace given.
+    Raises a `BadRequest` when there is nothing to build and `FinopsError` with the runs' own words when something
+    failed.
     """
     began = time.monotonic()
     assets = _known(select)
@@ -43,7 +46,7 @@ def run_backfill(settings: Settings, first: date, last: date, select: list[str],
         backfill = Backfill(settings, instance)
         with backfill.alone():
             ids: list[str] = []
-            with DaemonKeeper(settings, instance) as daemon:
+            with DaemonKeeper(settings, instance, daemon_grace_seconds) as daemon:
                 for plan in (_export_days, _usage_days, _invoice_months):
                     stage = plan(settings, first, last, assets)
                     if stage is None:

@@ -120,12 +120,14 @@ class DaemonKeeper:
     """Sees to it that some daemon works for this instance while the block runs: somebody else's, or one of ours.
 
     A fresh heartbeat alone proves nothing: a daemon killed a moment ago has left one. It counts as alive while
-    its heart goes on beating; once that has stood still for longer than a beat takes, we start our own.
+    its heart goes on beating; once that has stood still for longer than a beat takes, we start our own. A daemon
+    that is being started gets `grace_seconds` for its first beat: two at once would do everything twice.
     """
 
-    def __init__(self, settings: Settings, instance: DagsterInstance) -> None:
+    def __init__(self, settings: Settings, instance: DagsterInstance, grace_seconds: float = 0) -> None:
         self._settings = settings
         self._instance = instance
+        self._grace_ends = time.monotonic() + grace_seconds
         self._own: subprocess.Popen[bytes] | None = None
         self._last_beat = 0.0
         self._seen_at = time.monotonic()
@@ -151,6 +153,8 @@ class DaemonKeeper:
         beat = self._latest_beat()
         if beat > self._last_beat:
             self._last_beat, self._seen_at = beat, time.monotonic()
+        if time.monotonic() < self._grace_ends:
+            return
         stale = get_current_timestamp() - beat > HEARTBEAT_IS_FRESH_SECONDS
         if stale or time.monotonic() - self._seen_at > A_BEAT_TAKES_SECONDS:
             self._own = start_daemon(self._settings)

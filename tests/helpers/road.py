@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
 from finops_pipeline.loading import Loaded, load_export_day
 from finops_pipeline.rebuilding import rebuild_invoice_month, rebuild_usage_day
+from finops_pipeline.sources.base import BillingSource
 from finops_pipeline.sources.contract import EXPORT_SCHEMA
 from finops_pipeline.sources.files import FilesSource
 from finops_warehouse import ledger
@@ -89,7 +90,7 @@ class Road:
 
     def __init__(self, connection: psycopg.Connection, folder: Path) -> None:
         self.connection = connection
-        self.source = FilesSource(folder)
+        self.source: BillingSource = FilesSource(folder)
 
     def load(self, export_day: str) -> Loaded:
         """Load one export day."""
