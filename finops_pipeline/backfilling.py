@@ -56,9 +56,10 @@ def run_backfill(
                         # After the launch: a daemon looks for backfills as it starts, and then every 30 s.
                         daemon.ensure()
                         show(stage.title, progress.done, progress.total)
-                for closed in backfill.closing(ids):
-                    daemon.ensure()
-                    show("backfills closed in Dagster", closed, len(ids))
+                if daemon.is_ours:  # somebody else's goes on after us and closes them by itself
+                    for closed in backfill.closing(ids):
+                        daemon.ensure()
+                        show("backfills closed in Dagster", closed, len(ids))
     return Outcome(tuple(ids), time.monotonic() - began)
 
 

@@ -139,6 +139,11 @@ class DaemonKeeper:
         if self._own is not None:
             stop(self._own)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the daemon at work is one we started and will stop."""
+        return self._own is not None
+
     def ensure(self) -> None:
         """Start a daemon unless one is alive. Call it again and again: the one that was alive may die.
 

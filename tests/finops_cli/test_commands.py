@@ -44,7 +44,7 @@ def test_every_command_and_option_explains_itself() -> None:
     """Somebody reads `finops backfill --help` before they dare."""
     commands = typer.main.get_group(app).commands
 
-    assert sorted(commands) == sorted(COMMANDS)
+    assert set(COMMANDS) <= set(commands)
     for name, command in commands.items():
         assert command.help, name
         assert [p.name for p in command.params if not getattr(p, "help", "an argument")] == [], name

@@ -128,7 +128,7 @@ def test_the_graph_is_worth_a_look(demo: Demo, page: Page) -> None:
         expect(page.get_by_text(name).first).to_be_visible()
     expect(page.get_by_text("Failed")).to_have_count(0)
     PICTURES.mkdir(exist_ok=True)
-    page.screenshot(path=PICTURES / "dagster-graph.png")
+    page.screenshot(path=PICTURES / "dagster-graph.png", clip={"x": 0, "y": 0, "width": 1760, "height": 900})
 
 
 def test_a_partition_tells_its_rows_and_its_total(demo: Demo, page: Page) -> None:
