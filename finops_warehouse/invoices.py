@@ -11,6 +11,11 @@ from finops_warehouse import ledger
 from finops_warehouse.errors import BadRequest
 
 MOST_DIGITS = 100  # more is a slip of the hand, and beyond what NUMERIC holds
+STATE = """
+    case when current_date >= closed_from then 'closed' when current_date >= closing_from then 'closing' else 'open' end
+"""
+"""What may still move an invoice: usage (open), late rows (closing: the month is over), nothing (closed)."""
+
 COLUMNS = ("billing_account_id", "invoice_month", "billing_currency", "total")
 
 

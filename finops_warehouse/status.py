@@ -7,7 +7,7 @@ from decimal import Decimal
 import psycopg
 from psycopg.rows import class_row
 
-from finops_warehouse import ledger
+from finops_warehouse import invoices, ledger
 from finops_warehouse.freshness import complete_through
 from finops_warehouse.ledger import FailedBuild
 
@@ -82,16 +82,11 @@ _LOADS = """
     from finops.export_day_ledger as loads order by loaded_at desc, export_day desc limit %s
 """
 
-_INVOICE_MONTHS = """
-    select invoice_month, billing_account_id, billing_currency,
-        case
-            when current_date >= closed_from then 'closed'
-            when current_date >= closing_from then 'closing'
-            else 'open'
-        end as state,
+_INVOICE_MONTHS = f"""
+    select invoice_month, billing_account_id, billing_currency, {invoices.STATE} as state,
         billed_cost, invoice_total, residual
     from finops.invoice_months order by invoice_month, billing_account_id
-"""
+"""  # noqa: S608 -- the state is a constant of ours
 
 _RESTATEMENTS = """
     select usage_day, billing_account_id, billing_currency, billed_cost_before, billed_cost_after, cause, export_days,

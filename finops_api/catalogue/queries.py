@@ -8,7 +8,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from finops_api.database import rows
 from finops_api.errors import NothingLoaded
-from finops_warehouse.freshness import COMPLETE_THROUGH
+from finops_warehouse.freshness import BEHIND, COMPLETE_THROUGH
+from finops_warehouse.invoices import STATE
 from finops_warehouse.semantic import DIMENSIONS, UNATTRIBUTED, table_for
 
 MAX_VALUES = 500
@@ -43,7 +44,7 @@ async def members(connections: AsyncConnectionPool, name: str, search: str, limi
     return [member for (member,) in await rows(connections, statement, {"search": search, "limit": limit})]
 
 
-OVERVIEW = """
+OVERVIEW = f"""
     select
         (select min(usage_day) from finops.usage_day_ledger),
         (select max(usage_day) from finops.usage_day_ledger),
@@ -51,17 +52,13 @@ OVERVIEW = """
         (select max(loaded_at) from finops.export_day_ledger),
         (select coalesce(max(version), 0) from finops.materialisation),
         array(select distinct billing_currency from finops.invoice_months order by 1),
-        (select count(*) from finops.usage_day_ledger as ledger
-            left join finops.materialisation as built
-                on built.asset = 'aggregated_cost_data' and built.partition_key = ledger.usage_day::text
-            where ledger.source_version > coalesce(built.source_version, 0)),
+        (select count(*) from ({BEHIND}) as behind),
         (select count(*) from finops.build_attempts where parked_at is not null),
         (select coalesce(json_agg(m order by m.invoice_month, m.billing_account_id), '[]') from (
             select invoice_month, billing_account_id, billing_currency,
-                case when current_date >= closed_from then 'closed'
-                    when current_date >= closing_from then 'closing' else 'open' end as state,
+                {STATE} as state,
                 trim_scale(billed_cost)::text as billed_cost, trim_scale(invoice_total)::text as invoice_total,
                 trim_scale(residual)::text as residual
             from finops.invoice_months
         ) as m)
-"""
+"""  # noqa: S608 -- made of constants of ours

@@ -154,6 +154,9 @@ class CostMeta(BaseModel):
         description="Days of the window, and of the one it is compared with, that are not built. They are not zeroes."
     )
     restated_days: list[date] = Field(description="Days of the window whose total moved after it was first served.")
+    behind_days: list[date] = Field(
+        description="Days of the window whose charges moved since they were built; they show what was last built."
+    )
     previous_start: date | None = None
     previous_end: date | None = None
 

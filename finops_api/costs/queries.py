@@ -10,6 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 from finops_api.costs.models import MAX_ROWS, CostMeta, CostPage, ResolvedQuery
 from finops_api.database import rows
 from finops_api.errors import TooManyRows
+from finops_warehouse.freshness import BEHIND
 from finops_warehouse.semantic import DIMENSIONS, MEASURES, UNATTRIBUTED, table_for
 
 PERIODS = {
@@ -40,7 +41,7 @@ STATEMENT = """
         (select coalesce(json_agg(totals), '[]') from totals)
 """
 
-META = """
+META = f"""
     select
         (select coalesce(max(version), 0) from finops.materialisation where asset = %(table)s),
         array(
@@ -53,8 +54,12 @@ META = """
         array(
             select distinct usage_day from finops.restatements
             where usage_day >= %(start)s and usage_day < %(end)s order by 1
+        ),
+        array(
+            select usage_day from ({BEHIND}) as behind
+            where usage_day >= %(start)s and usage_day < %(end)s order by 1
         )
-"""
+"""  # noqa: S608 -- made of constants of ours
 
 
 async def costs(connections: AsyncConnectionPool, asked: ResolvedQuery) -> CostPage:
@@ -177,7 +182,7 @@ def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: 
 
 
 async def _meta(connections: AsyncConnectionPool, asked: ResolvedQuery, table: str) -> CostMeta:
-    [(version, missing, restated)] = await rows(
+    [(version, missing, restated, behind)] = await rows(
         connections,
         META,
         {
@@ -202,6 +207,7 @@ async def _meta(connections: AsyncConnectionPool, asked: ResolvedQuery, table: s
         estimated=asked.end - timedelta(days=1) > asked.complete_through,
         missing_days=missing,
         restated_days=restated,
+        behind_days=behind,
         previous_start=asked.previous[0] if asked.query.compare else None,
         previous_end=asked.previous[1] if asked.query.compare else None,
     )

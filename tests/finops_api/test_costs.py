@@ -370,6 +370,23 @@ def test_a_day_that_is_not_built_is_named_and_is_no_zero(spoilt: str, api_over: 
     assert "2026-10-04" == answer["meta"]["complete_through"] == answer["meta"]["counted_through"]
 
 
+def test_a_day_that_is_being_restated_keeps_its_numbers_and_is_named(
+    spoilt: str, api_over: Callable[..., httpx.Client], api: httpx.Client
+) -> None:
+    """Until the rebuild is through a reader sees the last good numbers, and that they are about to move."""
+    window = {"start": "2026-10-03", "end": "2026-10-08"}
+    with connect_to(spoilt, autocommit=True) as connection:
+        connection.execute(
+            "update finops.usage_day_ledger set source_version = source_version + 1 where usage_day = '2026-10-05'"
+        )
+
+    answer = costs(api_over(spoilt), **window)
+
+    assert answer["meta"]["behind_days"] == ["2026-10-05"]
+    assert answer["items"] == costs(api, **window)["items"]
+    assert answer["meta"]["complete_through"] == costs(api, **window)["meta"]["complete_through"]
+
+
 def test_days_after_the_last_are_missing(api: httpx.Client) -> None:
     """Tomorrow cost nothing yet, which is not the same as costing nothing."""
     answer = costs(api, start="2026-10-19", end="2026-10-24")

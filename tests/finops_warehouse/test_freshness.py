@@ -41,16 +41,28 @@ def test_a_day_is_complete_two_export_days_later(
     assert complete_through(connection) == date.fromisoformat(expected)
 
 
-def test_a_day_that_is_behind_ends_the_run_of_complete_days(
+def test_a_day_that_was_never_built_ends_the_run_of_complete_days(
     connection: psycopg.Connection, usage_day: Put, export_day: Put
 ) -> None:
     """What follows it may be right; a total over it is not."""
+    usage_day("2026-10-02", built=1)
+    usage_day("2026-10-03")
+    usage_day("2026-10-04", built=1)
+    export_day("2026-10-20")
+
+    assert complete_through(connection) == date(2026, 10, 2)
+
+
+def test_a_day_that_is_being_restated_ends_nothing(
+    connection: psycopg.Connection, usage_day: Put, export_day: Put
+) -> None:
+    """One late correction must not take six weeks out of everybody's totals until its day is built again."""
     usage_day("2026-10-02", built=1)
     usage_day("2026-10-03", source_version=2, built=1)
     usage_day("2026-10-04", built=1)
     export_day("2026-10-20")
 
-    assert complete_through(connection) == date(2026, 10, 2)
+    assert complete_through(connection) == date(2026, 10, 4)
 
 
 def test_an_export_day_without_rows_is_no_sign_of_arrival(
