@@ -9,11 +9,15 @@ from datetime import date
 import dagster as dg
 
 from finops_pipeline.assets.days import Metadata, amounts, build_each
+from finops_pipeline.assets.sql_assets import table_metadata
 from finops_pipeline.loading import Loaded, load_export_day
 from finops_pipeline.partitions import MAX_DAYS_PER_RUN, export_days, export_days_that_may_hold, usage_days
 from finops_pipeline.warehouse import Warehouse
 from finops_warehouse import ledger
 from finops_warehouse.errors import ExportDayVanished
+from finops_warehouse.sql_models import sql_model
+
+EXTRACT = sql_model("extract", "raw_charges")
 
 billing_export = dg.AssetSpec(
     "billing_export",
@@ -41,6 +45,7 @@ usage_day_charges = dg.AssetSpec(
     backfill_policy=dg.BackfillPolicy.multi_run(MAX_DAYS_PER_RUN),
     group_name="raw",
     kinds={"postgres", "duckdb"},
+    metadata=table_metadata(EXTRACT, EXTRACT.header.columns),
 )
 def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
     """Every row of the billing export, by export day, exact to the last digit and never de-duplicated."""

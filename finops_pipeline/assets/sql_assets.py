@@ -4,6 +4,7 @@ An asset takes from the model's header what Dagster shows: description, inputs, 
 the column lineage that sqlglot reads from the query.
 """
 
+from collections.abc import Mapping
 from datetime import date
 
 import dagster as dg
@@ -15,7 +16,7 @@ from finops_pipeline.assets.days import Metadata, amounts, build_each
 from finops_pipeline.partitions import MAX_DAYS_PER_RUN, invoice_months, usage_days
 from finops_pipeline.rebuilding import FACT_TABLE, Rebuilt, rebuild_invoice_month, rebuild_usage_day
 from finops_pipeline.warehouse import Warehouse
-from finops_warehouse.sql_models import PARAMETER, SqlModel, postgres_models
+from finops_warehouse.sql_models import PARAMETER, ColumnDoc, SqlModel, postgres_models
 from finops_warehouse.tables import metadata as tables
 
 
@@ -50,9 +51,7 @@ def _asset(model: SqlModel) -> dg.AssetsDefinition:
         owners=[f"team:{model.header.owner}"],
         kinds={"postgres", "sql"},
         metadata={
-            "dagster/table_name": f"finops.{model.table}",
-            "dagster/partition_expr": model.header.partition,
-            "dagster/column_schema": _column_schema(model),
+            **table_metadata(model, model.columns),
             "dagster/column_lineage": column_lineage(model),
             "identities": dg.MetadataValue.json(list(model.header.identities)),
             "query": dg.MetadataValue.md(f"```sql\n{model.query}\n```"),
@@ -82,19 +81,26 @@ def _deps(model: SqlModel) -> list[dg.AssetDep]:
     return [dg.AssetDep(FACT_TABLE, partition_mapping=reach)]
 
 
-def _column_schema(model: SqlModel) -> dg.TableSchema:
-    types = {column.name: str(column.type).lower() for column in tables.tables[f"finops.{model.table}"].columns}
-    return dg.TableSchema(
-        [
-            dg.TableColumn(
-                name,
-                type=types[name],
-                description=doc.description + (f" (in {doc.unit})" if doc.unit else ""),
-                constraints=dg.TableColumnConstraints(nullable="not_null" not in doc.tests),
-            )
-            for name, doc in model.columns.items()
-        ]
-    )
+def table_metadata(model: SqlModel, documented: Mapping[str, ColumnDoc]) -> dict[str, object]:
+    """Where the model's table is, how it is partitioned, and its columns with what is documented of them."""
+    columns = [
+        dg.TableColumn(
+            column.name,
+            type=str(column.type).lower(),
+            description=_said(documented[column.name]) if column.name in documented else None,
+            constraints=dg.TableColumnConstraints(nullable=bool(column.nullable)),
+        )
+        for column in tables.tables[f"finops.{model.table}"].columns
+    ]
+    return {
+        "dagster/table_name": f"finops.{model.table}",
+        "dagster/partition_expr": model.header.partition,
+        "dagster/column_schema": dg.TableSchema(columns),
+    }
+
+
+def _said(doc: ColumnDoc) -> str:
+    return f"{doc.description} (in {doc.unit})" if doc.unit else doc.description
 
 
 def column_lineage(model: SqlModel) -> dg.TableColumnLineage:

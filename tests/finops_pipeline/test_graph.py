@@ -98,6 +98,14 @@ def test_columns_and_their_lineage_are_shown(model: Any) -> None:  # noqa: ANN40
     }
 
 
+def test_raw_charges_shows_its_columns_too() -> None:
+    """The table everything is made from is the first one somebody looks up."""
+    columns = {column.name: column for column in SPECS["raw_charges"].metadata["dagster/column_schema"].columns}
+
+    assert set(columns) == {column.name for column in metadata.tables["finops.raw_charges"].columns}
+    assert "23 or 25 hours" in columns["usage_day"].description
+
+
 @given(due=st.sets(st.dates(date(2024, 1, 1), date(2026, 12, 31)), max_size=120), at_most=st.integers(1, 30))
 def test_every_due_day_is_asked_for_exactly_once(due: set[date], at_most: int) -> None:
     """No day is forgotten, none is asked for that is not due, and no run outgrows its limit."""

@@ -174,13 +174,14 @@ def test_several_processes_that_start_together_migrate_once(empty: str) -> None:
         except BaseException as error:  # noqa: BLE001 -- it would be lost in the thread
             errors.append(error)
 
-    threads = [threading.Thread(target=come_up) for _ in range(4)]
+    threads = [threading.Thread(target=come_up, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=60)
 
     assert errors == []
+    assert not any(thread.is_alive() for thread in threads), "they wait for each other"
     with connect_to(empty) as connection:
         assert connection.execute("select count(*) from finops.alembic_version").fetchall() == [(1,)]
         [(locks,)] = connection.execute(

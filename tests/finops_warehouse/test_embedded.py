@@ -157,6 +157,20 @@ def test_a_user_that_was_killed_keeps_nothing_alive(used_before: Path, start: Ca
     assert not is_running(used_before)
 
 
+def test_when_every_user_was_killed_the_server_ends_by_itself(used_before: Path, start: Callable[..., User]) -> None:
+    """Nobody is left to stop it, and a server of 100 connections must not stay on the machine for ever."""
+    users = [start(used_before), start(used_before)]
+    dsn = next(user.dsn() for user in users)
+    server = postmaster(used_before)
+    for user in users:
+        user.kill()
+
+    _, alive = psutil.wait_procs([server], timeout=30)
+
+    assert alive == []
+    assert notes(start(used_before).dsn()) == ["before"], dsn
+
+
 def test_commands_that_start_together_share_one_server(fresh: Path, start: Callable[..., User]) -> None:
     """`make demo` starts several at once in an empty folder: one of them makes the server, all of them use it."""
     users = [start(fresh) for _ in range(3)]
@@ -189,12 +203,16 @@ def test_a_pid_that_belongs_to_another_program_now_is_not_taken_for_the_server(u
     postgres.start()
     lines = (data(used_before) / "postmaster.pid").read_text().splitlines()
     postgres.leave()
-    (data(used_before) / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    # Of the server's own user: PostgreSQL sees through the pid of anybody else by itself.
+    other = subprocess.Popen(["sleep", "600"], user=65534 if os.geteuid() == 0 else None)
+    (data(used_before) / "postmaster.pid").write_text("\n".join([str(other.pid), *lines[1:]]) + "\n")
 
     try:
         assert notes(postgres.start()) == ["before"]
     finally:
         postgres.leave()
+        other.kill()
+        other.wait()
 
 
 def test_a_port_that_somebody_took_is_left_to_them(used_before: Path, start: Callable[..., User]) -> None:
