@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 CODE := $(sort $(wildcard finops_*)) tests $(wildcard benchmarks)
+# A journey is minutes of waiting for real processes; begun last, one worker would wait for it alone.
+LONGEST_FIRST := tests/journeys tests
 BENCHMARKS := $(filter-out __init__ warehouse,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
 LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-strip-extras --python-version 3.11 --universal
 
@@ -31,7 +33,7 @@ demo: setup ## Build and serve everything on invented data: API on :8000, Dagste
 	$(VENV)/bin/finops demo $(ARGS)
 
 test: setup ## Run every test; ARGS="-k ledger" picks some
-	@chromium="$$(.ci/browser)" && CHROMIUM="$$chromium" $(VENV)/bin/pytest -n 2 --dist loadgroup $(ARGS)
+	@chromium="$$(.ci/browser)" && CHROMIUM="$$chromium" $(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST_FIRST) $(ARGS)
 
 prove: setup ## Run the long proofs as well (kills, whole years of days), one after the other
 	@chromium="$$(.ci/browser)" && CHROMIUM="$$chromium" FINOPS_PROVE=1 $(VENV)/bin/pytest $(ARGS)

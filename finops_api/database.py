@@ -34,10 +34,22 @@ async def pool(dsn: str) -> AsyncIterator[AsyncConnectionPool]:
         await connections.close()
 
 
+@asynccontextmanager
+async def snapshot(connections: AsyncConnectionPool) -> AsyncIterator[AsyncConnection]:
+    """A connection that sees one moment of the warehouse: its statements cannot disagree with each other."""
+    async with connections.connection() as connection, connection.transaction():
+        await connection.execute("set transaction isolation level repeatable read")
+        yield connection
+
+
 async def rows(
-    connections: AsyncConnectionPool, statement: str | sql.Composable, parameters: dict[str, Any] | None = None
+    connections: AsyncConnectionPool | AsyncConnection,
+    statement: str | sql.Composable,
+    parameters: dict[str, Any] | None = None,
 ) -> list[tuple[Any, ...]]:
-    """Run one statement and return its rows."""
+    """Run one statement, on a connection of the pool or the one given, and return its rows."""
+    if isinstance(connections, AsyncConnection):
+        return await _fetch(connections, statement, parameters)
     async with connections.connection() as connection:
         return await _fetch(connection, statement, parameters)
 

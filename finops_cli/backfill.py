@@ -16,11 +16,12 @@ def backfill(
     select: Annotated[list[str] | None, typer.Option(help="Only this asset; may be given more than once.")] = None,
 ) -> None:
     """Load the export days of a window and rebuild every usage day and invoice they reach."""
-    from finops_pipeline.backfilling import run_backfill
-
     settings = load_settings()
     start, end = a_window(first, last)
     init_db(settings)
+    # Only now: Dagster takes seconds to import, and a refusal need not wait for it.
+    from finops_pipeline.backfilling import run_backfill
+
     with steps() as progress:
         outcome = run_backfill(settings, start, end, select or [], progress.show)
     say(f"Done in {outcome.seconds:.0f} s: Dagster backfills {', '.join(outcome.backfill_ids)}.")

@@ -1,6 +1,7 @@
 """`finops psql`: psql on the configured database."""
 
 import os
+import signal
 import subprocess
 
 import typer
@@ -18,5 +19,6 @@ def psql(context: typer.Context) -> None:
     password = parameters.pop("password", None)
     environment = {**os.environ, "PGPASSWORD": str(password)} if password else None
     dsn = make_conninfo("", **parameters)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is psql's: it cancels a query and does not end the session
     ran = subprocess.run([str(binaries() / "psql"), dsn, *context.args], env=environment, check=False)
     raise typer.Exit(ran.returncode)

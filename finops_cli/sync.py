@@ -11,11 +11,12 @@ from finops_warehouse.settings import load_settings
 
 def sync(json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
     """Load the export days that changed and rebuild the usage days and invoices that are behind."""
+    settings = load_settings()
+    init_db(settings)
+    # Only now: Dagster takes seconds to import, and a refusal need not wait for it.
     from finops_pipeline.orchestration import dagster_instance
     from finops_pipeline.orchestration import sync as sync_once
 
-    settings = load_settings()
-    init_db(settings)
     with dagster_instance(settings) as instance:
         done = sync_once(settings, instance, say)
     if json:

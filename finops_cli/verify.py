@@ -14,11 +14,12 @@ SHOWN = 20
 
 def verify(json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
     """Recompute source = raw = facts = rollups = invoices. Exits 1 if any of them is a digit apart."""
+    settings = load_settings()
+    init_db(settings)
+    # Only now: Dagster takes seconds to import, and a refusal need not wait for it.
     from finops_pipeline.proving import prove
     from finops_pipeline.warehouse import source_from
 
-    settings = load_settings()
-    init_db(settings)
     with connect(settings, autocommit=True) as connection:
         proof = prove(connection, source_from(settings), settings.billing_timezone)
     if json:

@@ -32,7 +32,7 @@ COMPLETE_THROUGH = f"""
     )
     select least(arrived.day, never_built.day - 1, (select max(usage_day) from finops.usage_day_ledger))
     from arrived cross join never_built
-    where exists (select from finops.usage_day_ledger)
+    where (select min(usage_day) from finops.usage_day_ledger) <= least(arrived.day, never_built.day - 1)
 """  # noqa: S608 -- the number is the constant above
 
 

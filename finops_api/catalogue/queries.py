@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from psycopg import sql
+from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
 
 from finops_api.database import rows
@@ -15,7 +15,7 @@ from finops_warehouse.semantic import DIMENSIONS, UNATTRIBUTED, table_for
 MAX_VALUES = 500
 
 
-async def last_complete_day(connections: AsyncConnectionPool) -> date:
+async def last_complete_day(connections: AsyncConnectionPool | AsyncConnection) -> date:
     """The last complete usage day. Raises `NothingLoaded` before there is one."""
     found = await rows(connections, COMPLETE_THROUGH)
     if not found or found[0][0] is None:

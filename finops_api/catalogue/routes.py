@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from finops_api.access import Reader
 from finops_api.catalogue.queries import MAX_VALUES, OVERVIEW, last_complete_day, members
 from finops_api.costs.models import DimensionName
-from finops_api.database import Pool, rows
+from finops_api.database import Pool, rows, snapshot
 from finops_api.errors import BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, documented
 from finops_warehouse.semantic import DIMENSIONS, MEASURES
 
@@ -121,8 +121,9 @@ async def list_members(
 @router.get("/meta", operation_id="getMeta", responses=documented(NotAllowed, NothingLoaded, DatabaseUnreachable))
 async def get_meta(pool: Pool, _: Reader) -> Meta:
     """How fresh the tables are and what is left of each invoice."""
-    complete_through = await last_complete_day(pool)
-    [row] = await rows(pool, OVERVIEW)
+    async with snapshot(pool) as moment:
+        complete_through = await last_complete_day(moment)
+        [row] = await rows(moment, OVERVIEW)
     names = [
         "first_usage_day", "last_usage_day", "last_export_day", "loaded_at", "data_version", "billing_currencies",
         "usage_days_behind", "partitions_parked", "invoice_months",

@@ -1,11 +1,10 @@
-"""The only SQL that reads costs: one statement, so that rows, totals and their version are of one moment."""
+"""The only SQL that reads costs, always within one snapshot: rows, totals and their version are of one moment."""
 
 import json
 from datetime import date, timedelta
 from typing import Any
 
-from psycopg import sql
-from psycopg_pool import AsyncConnectionPool
+from psycopg import AsyncConnection, sql
 
 from finops_api.costs.models import MAX_ROWS, CostMeta, CostPage, ResolvedQuery
 from finops_api.database import rows
@@ -62,20 +61,20 @@ META = f"""
 """  # noqa: S608 -- made of constants of ours
 
 
-async def costs(connections: AsyncConnectionPool, asked: ResolvedQuery) -> CostPage:
+async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
     """The answer to a cost question. Raises `TooManyRows` rather than cut an answer short unseen."""
     table = table_for({*asked.groups, *asked.query.filters()})
-    items, totals = await _read(connections, asked, table, asked.start, asked.end, asked.counted_end)
+    items, totals = await _read(connection, asked, table, asked.start, asked.end, asked.counted_end)
     if asked.query.compare:
         first, last = asked.previous
-        before, totals_before = await _read(connections, asked, table, first, last, last)
+        before, totals_before = await _read(connection, asked, table, first, last, last)
         _put_beside(items, before, asked)
         _put_beside(totals, totals_before, asked)
-    return CostPage(items=items, totals=totals, meta=await _meta(connections, asked, table))
+    return CostPage(items=items, totals=totals, meta=await _meta(connection, asked, table))
 
 
 async def _read(
-    connections: AsyncConnectionPool, asked: ResolvedQuery, table: str, start: date, end: date, counted_end: date
+    connection: AsyncConnection, asked: ResolvedQuery, table: str, start: date, end: date, counted_end: date
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     granularity = asked.query.granularity
     groups = [DIMENSIONS[name] for name in asked.groups]
@@ -99,7 +98,7 @@ async def _read(
         first=sql.SQL("sum({})").format(sql.Identifier(MEASURES[asked.measures[0]].column)),
     )
     parameters = {"start": start, "end": end, "counted_end": counted_end, "limit": MAX_ROWS + 1, **_values(asked)}
-    [(items, totals)] = await rows(connections, statement, parameters)
+    [(items, totals)] = await rows(connection, statement, parameters)
     if len(items) > MAX_ROWS:
         raise TooManyRows(f"The answer has more than {MAX_ROWS} rows. Take a shorter window, or group by less.")
     return [_named(item, asked, start, counted_end) for item in items], totals
@@ -181,9 +180,9 @@ def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: 
         now.append({**row, **dict.fromkeys(asked.measures, "0"), **{f"previous_{m}": gone[m] for m in asked.measures}})
 
 
-async def _meta(connections: AsyncConnectionPool, asked: ResolvedQuery, table: str) -> CostMeta:
+async def _meta(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> CostMeta:
     [(version, missing, restated, behind)] = await rows(
-        connections,
+        connection,
         META,
         {
             "table": table,

@@ -9,7 +9,7 @@ from finops_api.access import Reader
 from finops_api.catalogue.queries import last_complete_day
 from finops_api.costs.models import CostPage, CostQuery
 from finops_api.costs.queries import costs
-from finops_api.database import Pool
+from finops_api.database import Pool, snapshot
 from finops_api.errors import (
     AskedTwice,
     DatabaseUnreachable,
@@ -49,4 +49,5 @@ async def list_costs(
     `end` is not included. Amounts are decimal strings; a row has one currency, and currencies are never added.
     Days whose charges are still arriving are marked `estimated` and are in no total.
     """
-    return await costs(pool, query.resolved(await last_complete_day(pool)))
+    async with snapshot(pool) as moment:
+        return await costs(moment, query.resolved(await last_complete_day(moment)))

@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import httpx
 import pytest
 from helpers.demo import Demo
 from helpers.processes import free_port, running
@@ -27,6 +29,7 @@ def demo(shared_folder: Path) -> Iterator[Demo]:
         line = process.stdout.readline()
         assert line, (home / "stderr.log").read_text()
         told = json.loads(line)
+        _wait_for(told["api_url"] + "/livez")  # the tables are built; the API starts now
         yield Demo(
             home,
             process.pid,
@@ -36,6 +39,17 @@ def demo(shared_folder: Path) -> Iterator[Demo]:
             told["api_url"],
             told["dagster_url"],
         )
+
+
+def _wait_for(url: str) -> None:
+    give_up_at = time.monotonic() + 60
+    while time.monotonic() < give_up_at:
+        try:
+            httpx.get(url)
+        except httpx.ConnectError:
+            time.sleep(0.2)
+        else:
+            return
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,7 @@ import time
 from pathlib import Path
 
 import httpx
-import pytest
 from helpers.processes import environment, free_port
-
-pytestmark = pytest.mark.xdist_group("bare dagster")
 
 CHECKOUT = Path(__file__).parents[2]
 LOADED = "{ assetNodes { assetKey { path } } workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }"

@@ -16,8 +16,6 @@ from helpers.demo import PICTURES, Demo
 from helpers.processes import environment, finops, finops_json
 from playwright.sync_api import Page, expect
 
-pytestmark = pytest.mark.xdist_group("demo")  # one demo, in one worker
-
 LAUNCH = """
     mutation launch($parameters: LaunchBackfillParams!) {
         launchPartitionBackfill(backfillParams: $parameters) {

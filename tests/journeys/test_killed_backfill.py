@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import psycopg
-import pytest
 from helpers.processes import finops, finops_json, running
 from helpers.proofs import PROVING, count
 from helpers.road import TABLES, Road
@@ -17,8 +16,6 @@ from helpers.road import TABLES, Road
 from finops_pipeline.sample_export import write_sample_export
 from finops_warehouse.database import connect_to
 from finops_warehouse.embedded import EmbeddedPostgres
-
-pytestmark = pytest.mark.xdist_group("killed backfill")
 
 LAST_DAY = date(2026, 10, 20)
 SEED = int(time.time()) if PROVING else 5
