@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 
+from finops_api.costs import queries
 from finops_warehouse.database import connect_to
 from finops_warehouse.semantic import DIMENSIONS, MEASURES, READ_FROM
 from finops_warehouse.tables import CREDIT_COLUMNS
@@ -351,6 +352,24 @@ def test_days_before_that_were_never_built_are_named(api: httpx.Client) -> None:
     answer = costs(api, compare="previous", start="2026-09-04", end="2026-09-10")
 
     assert answer["meta"]["missing_days"] == ["2026-08-29", "2026-08-30", "2026-08-31"]
+
+
+def test_rows_and_their_version_are_of_one_moment(
+    spoilt: str, api_over: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebuild between two statements of an answer must not put old rows under a new version: caches keep those."""
+    read_meta = queries._meta
+
+    async def meanwhile_a_day_is_rebuilt(*arguments: Any) -> Any:  # noqa: ANN401 -- passed through
+        with connect_to(spoilt, autocommit=True) as other:
+            other.execute("update finops.materialisation set version = version + 1000000")
+        return await read_meta(*arguments)
+
+    monkeypatch.setattr(queries, "_meta", meanwhile_a_day_is_rebuilt)
+
+    assert costs(api_over(spoilt), window="7d")["meta"]["data_version"] < 1000000
+    monkeypatch.undo()
+    assert costs(api_over(spoilt), window="7d")["meta"]["data_version"] > 1000000
 
 
 # -- what is not there
