@@ -63,6 +63,21 @@ def run_backfill(
     return Outcome(tuple(ids), time.monotonic() - began)
 
 
+def due_window(settings: Settings) -> tuple[date, date] | None:
+    """The export days a backfill has to begin with so that afterwards nothing is due; None when nothing is.
+
+    From the first to the last day that is not loaded as the source holds it; when only tables are behind, the
+    last day that is loaded.
+    """
+    held = source_from(settings).partitions()
+    with connect(settings, autocommit=True) as connection:
+        changed = ledger.changed_export_days(connection, held)
+        behind = ledger.behind(connection, daily_inputs(), monthly_tables())
+    if changed:
+        return changed[0], changed[-1]
+    return (max(held), max(held)) if behind else None
+
+
 def _known(select: list[str]) -> set[str]:
     known = {RAW_ASSET, *daily_inputs(), *monthly_tables()}
     unknown = sorted(set(select) - known)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkout import TOP, imports_of
+from helpers.checkout import TOP, imports_of
 
 MAY_IMPORT = {
     "finops_warehouse": set[str](),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from checkout import TOP, imports_of
+from helpers.checkout import TOP, imports_of
 
 from finops_warehouse.settings import Settings, setting_names
 

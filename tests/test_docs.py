@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from checkout import TOP
+from helpers.checkout import TOP
 from typer.main import get_command
 
 from finops_cli.main import app

@@ -196,5 +196,7 @@ def test_ctrl_c_stops_all_of_it(demo: Demo) -> None:
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []
     assert not (demo.home / "postgres" / "server" / "data" / "postmaster.pid").exists()
+    again = finops_json(demo.home, "demo", "--no-serve")
+    assert again["backfill_ids"] == [], "what is built is not built again"
     told = finops(demo.home, "psql", "-Atc", "select count(*) > 100000 from finops.raw_charges")
     assert told.stdout == "t\n", told.stderr
