@@ -1,6 +1,7 @@
 """`finops`: every command, and what happens when one is refused."""
 
 import logging
+import signal
 import sys
 import warnings
 
@@ -37,6 +38,9 @@ def main() -> None:
     # Dagster marks what we build on as beta at every start; the pinned release is the answer to that, not a warning.
     warnings.filterwarnings("ignore", message=".* is currently in (beta|preview)")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # However we are started and stopped (`&`, systemd, kill): it is a Ctrl-C, and everything of ours ends cleanly.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for misspelling in misspelt_settings():
         say(f"Warning: {misspelling}")
     try:

@@ -90,7 +90,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(timeout=20)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # it leads a session: none of its children stays behind
         process.wait()
 
 
@@ -101,12 +101,14 @@ def _start(settings: Settings, program: str, *arguments: str) -> subprocess.Pope
     with (logs / f"{program}.log").open("ab") as log:
         return subprocess.Popen(
             [str(Path(sys.executable).with_name(program)), *arguments],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_end_with_our_parent,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=_end_with_our_parent,
         )  # fmt: skip
 
 
 def _end_with_our_parent() -> None:
     """Have Linux end this child when its parent dies, even by kill -9: a daemon left behind would run on unseen."""
+    # Started with `&` by a script we ignore Ctrl-C, and so would Dagster's children, which it stops by just that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
