@@ -25,7 +25,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu its venv module is the package python3-venv." >&2; exit 1; }
 	@echo "Installing what requirements.txt pins into $(VENV); the first time this takes a few minutes."
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -262,3 +262,78 @@ restatements = sa.Table(
     Index(None, "usage_day"),
     comment="Every served total that moved after it was first served: before, after and why.",
 )
+
+cost_anomalies = sa.Table(
+    "cost_anomalies",
+    metadata,
+    Column("usage_day", Date, nullable=False),
+    *_text("anomaly_id", "scope", "billing_account_id", "billing_currency", nullable=False),
+    *_text("sub_account_id", "sub_account_name", "service_id", "service_name"),
+    Column("start_day", Date, nullable=False),
+    *_text("direction", "severity", nullable=False),
+    *_money("actual_cost", "expected_cost", "excess_cost", "event_excess_cost", nullable=False),
+    *_money("score", nullable=False),
+    Column("causes", JSONB, nullable=False),
+    Column("explained_by", ARRAY(Text), nullable=False),
+    sa.PrimaryKeyConstraint("usage_day", "anomaly_id"),
+    comment="Days on which an account, or a service in a project, cost more or less than its past explains.",
+)
+
+cost_forecasts = sa.Table(
+    "cost_forecasts",
+    metadata,
+    Column("as_of_day", Date, nullable=False),
+    *_text("scope", "member", "billing_currency", "period", nullable=False),
+    *_text("member_name"),
+    Column("start_day", Date, nullable=False),
+    Column("end_day", Date, nullable=False),
+    *_money("actual_to_date", "expected_cost", "low_80", "high_80", "low_95", "high_95", nullable=False),
+    *_text("model", "status", nullable=False),
+    Column("history_days", Integer, nullable=False),
+    sa.PrimaryKeyConstraint("as_of_day", "scope", "billing_currency", "member", "period"),
+    comment="What a month and the next 30 days will cost, as it looked on the as-of day, with its intervals.",
+)
+
+cost_forecast_days = sa.Table(
+    "cost_forecast_days",
+    metadata,
+    Column("as_of_day", Date, nullable=False),
+    *_text("scope", "member", "billing_currency", nullable=False),
+    Column("usage_day", Date, nullable=False),
+    *_money("expected_cost", "low_80", "high_80", "low_95", "high_95", "floor_cost", nullable=False),
+    sa.PrimaryKeyConstraint("as_of_day", "scope", "billing_currency", "member", "usage_day"),
+    comment="The daily path behind each forecast, and the seasonal-naive one it has to beat.",
+)
+
+forecast_accuracy = sa.Table(
+    "forecast_accuracy",
+    metadata,
+    Column("as_of_day", Date, nullable=False),
+    *_text("scope", "billing_currency", "horizon_days", nullable=False),
+    Column("points", BigInteger, nullable=False),
+    *_money("actual_cost", "absolute_error", "floor_absolute_error", "error", nullable=False),
+    Column("within_80", BigInteger, nullable=False),
+    Column("within_95", BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("as_of_day", "scope", "billing_currency", "horizon_days"),
+    comment="The rolling back-test: the forecasts published before the as-of day against what came.",
+)
+
+savings_recommendations = sa.Table(
+    "savings_recommendations",
+    metadata,
+    Column("as_of_day", Date, nullable=False),
+    *_text("recommendation_id", "rule_id", "rule_version", "title", nullable=False),
+    *_text("billing_account_id", "billing_currency", nullable=False),
+    *_text("sub_account_id", "sub_account_name", "service_id", "service_name", "sku_id", "sku_description"),
+    *_text("region_id"),
+    Column("window_start", Date, nullable=False),
+    Column("window_end", Date, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    *_money("monthly_saving_low", "monthly_saving_mid", "monthly_saving_high", nullable=False),
+    *_text("confidence", "assumption", "exclusive_group", nullable=False),
+    Column("counted", sa.Boolean, nullable=False),
+    Column("first_seen", Date, nullable=False),
+    *_text("status", nullable=False),
+    sa.PrimaryKeyConstraint("as_of_day", "recommendation_id"),
+    comment="What could be saved, from billing rows alone: the evidence, the assumption, and how sure it is.",
+)
