@@ -131,7 +131,6 @@ def upgrade() -> None:
         schema="finops",
         comment="What could be saved, from billing rows alone: the evidence, the assumption, and how sure it is.",
     )
-    op.drop_table("alembic_version")
 
 
 def downgrade() -> None:
