@@ -98,6 +98,7 @@ aggregated_cost_data = sa.Table(
     *_money(*COST_MEASURES, nullable=False),
     *_money("consumed_quantity", "pricing_quantity"),
     Column("charge_count", BigInteger, nullable=False),
+    Column("repeated_cost", Numeric, nullable=False, server_default="0"),
     Index(None, "usage_day"),
     Index(None, "invoice_month"),
     postgresql_partition_by="RANGE (usage_day)",
@@ -105,7 +106,7 @@ aggregated_cost_data = sa.Table(
 )
 
 
-def _rollup(name: str, *dimensions: str, comment: str) -> sa.Table:
+def _rollup(name: str, *dimensions: str, comment: str, more: tuple[Column[object], ...] = ()) -> sa.Table:
     """A daily rollup of the fact table by `dimensions`."""
     return sa.Table(
         name,
@@ -116,6 +117,7 @@ def _rollup(name: str, *dimensions: str, comment: str) -> sa.Table:
         *_text("charge_category", nullable=False),
         *_money(*COST_MEASURES, nullable=False),
         Column("charge_count", BigInteger, nullable=False),
+        *more,
         Index(None, "usage_day"),
         comment=comment,
     )
@@ -128,6 +130,7 @@ cost_by_project_service_daily = _rollup(
     "cost_by_project_service_daily",
     *("sub_account_id", "sub_account_name", "service_id", "service_name"),
     comment="What each project spent on each service on each usage day.",
+    more=(Column("repeated_cost", Numeric, nullable=False, server_default="0"),),
 )
 cost_by_sku_region_daily = _rollup(
     "cost_by_sku_region_daily",

@@ -38,6 +38,7 @@ columns:
   billed_cost: {description: "Cost after all credits; adds up to the invoice", unit: billing_currency, tests: [not_null]}
   effective_cost: {description: "Billed cost; a commitment's fee stays on the day it is billed", unit: billing_currency, tests: [not_null]}
   charge_count: {description: "Rows of the export behind this row", tests: [not_null]}
+  repeated_cost: {description: "Billed cost of rows that are identical to an earlier one of their export day: real charges, worth a question", unit: billing_currency, tests: [not_null]}
   consumed_quantity: {description: "Amount used, in consumed_unit"}
   pricing_quantity: {description: "Amount priced, in pricing_unit"}
 identities:
@@ -99,7 +100,8 @@ coalesce(sum(credit_committed_usage_discount), 0) as credit_committed_usage_disc
     sum(billed_cost) as effective_cost,
     sum(consumed_quantity) as consumed_quantity,
     sum(pricing_quantity) as pricing_quantity,
-    count(*) as charge_count
+    count(*) as charge_count,
+    coalesce(sum(billed_cost) filter (where occurrence > 1), 0) as repeated_cost
 from named
 group by
     usage_day, invoice_month, billing_account_id, billing_currency, sub_account_id, service_id,

@@ -38,6 +38,7 @@ select
     sum(credit_other) as credit_other,
     sum(billed_cost) as billed_cost,
     sum(effective_cost) as effective_cost,
-    sum(charge_count) as charge_count
+    sum(charge_count) as charge_count,
+    sum(repeated_cost) as repeated_cost
 from facts
 group by usage_day, invoice_month, billing_account_id, billing_currency, sub_account_id, service_id, charge_category

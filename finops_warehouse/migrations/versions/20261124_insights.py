@@ -11,6 +11,10 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # Days built before have none noted until they are rebuilt; the column only ever explains, it is in no total.
+    for table in ("aggregated_cost_data", "cost_by_project_service_daily"):
+        repeated = sa.Column("repeated_cost", sa.Numeric(), server_default="0", nullable=False)
+        op.add_column(table, repeated, schema="finops")
     op.create_table(
         "cost_anomalies",
         sa.Column("usage_day", sa.Date(), nullable=False),
@@ -134,6 +138,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for table in ("aggregated_cost_data", "cost_by_project_service_daily"):
+        op.drop_column(table, "repeated_cost", schema="finops")
     op.drop_table("cost_anomalies", schema="finops")
     op.drop_table("cost_forecast_days", schema="finops")
     op.drop_table("cost_forecasts", schema="finops")
