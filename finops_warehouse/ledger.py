@@ -74,6 +74,93 @@ def behind(connection: psycopg.Connection, daily: Mapping[str, str | None], mont
     return [Due(asset, key) for asset, key in rows]
 
 
+@dataclass(frozen=True)
+class Reach:
+    """Which days of a table another one looks at: from `back` days before its own day to `ahead` days after it."""
+
+    asset: str
+    back: int = 0
+    ahead: int = 0
+
+
+@dataclass(frozen=True)
+class Insight:
+    """What a table of insights by day is made from."""
+
+    reaches: tuple[Reach, ...]
+    is_record: bool = False
+    """Whether an old day is a record of what was thought then: built once, and anew only while it is the last day."""
+
+
+_COSTS = "cost_by_project_service_daily"
+
+INSIGHTS = {
+    # A walk begins on the first of a month, five months before; a fall is judged again until late rows are in.
+    "cost_anomalies": Insight((Reach(_COSTS, back=185, ahead=14),)),
+    "cost_forecasts": Insight((Reach(_COSTS, back=185),), is_record=True),
+    "forecast_accuracy": Insight((Reach("cost_forecasts"), Reach(_COSTS, ahead=31))),
+    "savings_recommendations": Insight((Reach("aggregated_cost_data", back=90),), is_record=True),
+    "llm_insights": Insight(
+        (
+            Reach("cost_anomalies", back=62),
+            Reach("cost_forecasts"),
+            Reach("savings_recommendations"),
+            Reach(_COSTS, back=62),
+        )
+    ),
+}
+"""Tables by usage day or as-of day that are thought of costs and not added up from them, in the order they build on
+each other. Only complete days are thought about."""
+
+
+def insight_versions(connection: psycopg.Connection, asset: str, complete_through: date) -> dict[date, int]:
+    """For each complete day, how far what the insight looks at has come; days with nothing to look at are left out."""
+    newest: dict[date, int] = {}
+    for reach in INSIGHTS[asset].reaches:
+        rows = connection.execute(
+            """
+            select usage_day, max(version) over (
+                order by usage_day range between
+                    make_interval(days => %(back)s) preceding and make_interval(days => %(ahead)s) following
+            )
+            from finops.usage_day_ledger
+            left join finops.materialisation on asset = %(asset)s and partition_key = usage_day::text
+            where usage_day <= %(complete)s
+            """,
+            {"asset": reach.asset, "back": reach.back, "ahead": reach.ahead, "complete": complete_through},
+        ).fetchall()
+        for day, version in rows:
+            if version is not None:
+                newest[day] = max(newest.get(day, 0), version)
+    return newest
+
+
+def behind_insights(connection: psycopg.Connection, complete_through: date | None) -> list[Due]:
+    """Every day of an insight that is behind what it is made from and may be tried now, oldest first."""
+    if complete_through is None:
+        return []
+    rows = connection.execute(
+        "select asset, partition_key, source_version from finops.materialisation where asset = any(%s)",
+        [list(INSIGHTS)],
+    ).fetchall()
+    built = {(asset, key): source_version for asset, key, source_version in rows}
+    waiting = {
+        (asset, key)
+        for asset, key in connection.execute(
+            "select asset, partition_key from finops.build_attempts "
+            "where parked_at is not null or next_attempt_at > now()"
+        ).fetchall()
+    }
+    due = []
+    for asset, insight in INSIGHTS.items():
+        for day, version in insight_versions(connection, asset, complete_through).items():
+            key = day.isoformat()
+            is_settled = insight.is_record and day < complete_through and (asset, key) in built
+            if version > built.get((asset, key), 0) and not is_settled and (asset, key) not in waiting:
+                due.append(Due(asset, key))
+    return sorted(due, key=lambda item: item.partition_key)
+
+
 def changed_export_days(connection: psycopg.Connection, held: Mapping[date, str]) -> list[date]:
     """The export days of the source whose content is not what is loaded, oldest first.
 
@@ -168,6 +255,17 @@ def materialised(
     )
     connection.execute("select pg_notify('materialised', %s)", [asset])
     return int(version)
+
+
+def confirmed(connection: psycopg.Connection, asset: str, partition_key: str, source_version: int) -> None:
+    """Say that a partition was looked at again and is as it was: it has caught up, and what builds on it has not to."""
+    connection.execute(
+        "update finops.materialisation set source_version = %s where asset = %s and partition_key = %s",
+        [source_version, asset, partition_key],
+    )
+    connection.execute(
+        "delete from finops.build_attempts where asset = %s and partition_key = %s", [asset, partition_key]
+    )
 
 
 def touch_invoice_months(connection: psycopg.Connection, months: Iterable[str]) -> None:

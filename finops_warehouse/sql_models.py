@@ -36,7 +36,7 @@ class Header(BaseModel):
 
     description: str
     grain: tuple[str, ...] | str
-    partition: Literal["export_day", "usage_day", "invoice_month"]
+    partition: Literal["export_day", "usage_day", "as_of_day", "invoice_month"]
     dialect: Literal["postgres", "duckdb"] = "postgres"
     inputs: tuple[str, ...]
     owner: str
