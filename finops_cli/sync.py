@@ -24,5 +24,5 @@ def sync(json: Annotated[bool, typer.Option("--json", help="One JSON document on
         return
     say(
         f"{len(done.export_days)} export days loaded, {len(done.usage_days)} usage days rebuilt, "
-        f"{len(done.invoice_months)} invoice months added up."
+        f"{len(done.invoice_months)} invoice months added up, {len(done.insight_days)} days thought about."
     )

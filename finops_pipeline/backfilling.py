@@ -17,6 +17,7 @@ from finops_pipeline.warehouse import source_from
 from finops_warehouse import ledger
 from finops_warehouse.database import connect
 from finops_warehouse.errors import BadDateRange, BadRequest, NoDataInRange
+from finops_warehouse.freshness import complete_through
 from finops_warehouse.settings import Settings
 
 Show = Callable[[str, int, int], None]
@@ -47,7 +48,7 @@ def run_backfill(
         with backfill.alone():
             ids: list[str] = []
             with DaemonKeeper(settings, instance, daemon_grace_seconds) as daemon:
-                for plan in (_export_days, _usage_days, _invoice_months):
+                for plan in (_export_days, _usage_days, _invoice_months, _insight_days):
                     stage = plan(settings, first, last, assets)
                     if stage is None:
                         continue
@@ -72,14 +73,17 @@ def due_window(settings: Settings) -> tuple[date, date] | None:
     held = source_from(settings).partitions()
     with connect(settings, autocommit=True) as connection:
         changed = ledger.changed_export_days(connection, held)
-        behind = ledger.behind(connection, daily_inputs(), monthly_tables())
+        behind = [
+            *ledger.behind(connection, daily_inputs(), monthly_tables()),
+            *ledger.behind_insights(connection, complete_through(connection)),
+        ]
     if changed:
         return changed[0], changed[-1]
     return (max(held), max(held)) if behind else None
 
 
 def _known(select: list[str]) -> set[str]:
-    known = {RAW_ASSET, *daily_inputs(), *monthly_tables()}
+    known = {RAW_ASSET, *daily_inputs(), *monthly_tables(), *ledger.INSIGHTS}
     unknown = sorted(set(select) - known)
     if unknown:
         raise BadRequest(f"There is no asset {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")
@@ -134,6 +138,22 @@ def _invoice_months(settings: Settings, first: date, last: date, assets: set[str
         ).fetchall()
         behind = ledger.behind(connection, {}, monthly_tables())
     return _stage("invoice months", tables, sorted({key for (key,) in rows} | {item.partition_key for item in behind}))
+
+
+def _insight_days(settings: Settings, first: date, last: date, assets: set[str]) -> Stage | None:
+    """The complete days of the window, and every other one whose insights are behind."""
+    tables = [asset for asset in ledger.INSIGHTS if asset in assets]
+    if not tables:
+        return None
+    with connect(settings, autocommit=True) as connection:
+        complete = complete_through(connection)
+        rows = connection.execute(
+            "select usage_day::text from finops.usage_day_ledger where usage_day between %s and least(%s, %s::date)",
+            [first, last, complete],
+        ).fetchall()
+        behind = ledger.behind_insights(connection, complete) if assets >= {*ledger.INSIGHTS} else []
+    keys = {key for (key,) in rows} if complete else set()
+    return _stage("insights", tables, sorted(keys | {item.partition_key for item in behind}))
 
 
 def _stage(title: str, assets: list[str], keys: list[str]) -> Stage | None:

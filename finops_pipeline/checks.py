@@ -6,6 +6,7 @@ everything. They repeat, on what is stored now, what each build has already prov
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import dagster as dg
 
@@ -16,6 +17,7 @@ from finops_warehouse.freshness import complete_through
 from finops_warehouse.identities import Difference, Identity
 
 MAX_LISTED = 50
+LEAST_COVERAGE, MOST_COVERAGE = Decimal("0.90"), Decimal("0.99")
 STALE_AFTER_DAYS = 4  # Google's own charges take up to two days; two more are ours to explain
 
 
@@ -27,7 +29,12 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
         identities.MONTHS_EQUAL_FACTS,
         *identities.rollup_identities(),
     ]
-    return [*(_identity_check(identity) for identity in blocking), closed_months_equal_invoices, usage_days_are_recent]
+    return [
+        *(_identity_check(identity) for identity in blocking),
+        closed_months_equal_invoices,
+        usage_days_are_recent,
+        forecasts_keep_their_word,
+    ]
 
 
 def _identity_check(identity: Identity) -> dg.AssetChecksDefinition:
@@ -65,6 +72,26 @@ def usage_days_are_recent(warehouse: Warehouse) -> dg.AssetCheckResult:
         passed=complete is not None and today - complete <= timedelta(days=STALE_AFTER_DAYS),
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"complete_through": str(complete)},
+    )
+
+
+@dg.asset_check(asset="forecast_accuracy")
+def forecasts_keep_their_word(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """Over the last 60 as-of days the 95 % interval held 90 to 99 % of the days, and no simpler model was better."""
+    with warehouse.connection() as connection:
+        [(points, coverage, wape, floor)] = connection.execute(
+            """
+            select coalesce(sum(points), 0)::bigint, round(sum(within_95) / nullif(sum(points), 0), 4),
+                round(sum(absolute_error) / nullif(sum(actual_cost), 0), 4),
+                round(sum(floor_absolute_error) / nullif(sum(actual_cost), 0), 4)
+            from finops.forecast_accuracy
+            where as_of_day > (select max(as_of_day) from finops.forecast_accuracy) - 60
+            """
+        ).fetchall()
+    return dg.AssetCheckResult(
+        passed=points == 0 or (LEAST_COVERAGE <= coverage <= MOST_COVERAGE and wape <= floor),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"points": points, "coverage_95": str(coverage), "wape": str(wape), "floor_wape": str(floor)},
     )
 
 

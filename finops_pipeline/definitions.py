@@ -3,6 +3,7 @@
 import dagster as dg
 
 from finops_pipeline import checks, sensors
+from finops_pipeline.assets import insight_assets
 from finops_pipeline.assets.raw_charges import billing_export, raw_charges, usage_day_charges
 from finops_pipeline.assets.sql_assets import sql_assets
 from finops_pipeline.warehouse import Warehouse
@@ -14,13 +15,25 @@ def with_house_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
 
 
 defs = dg.Definitions(
-    assets=[billing_export, raw_charges, usage_day_charges, *sql_assets()],
+    assets=[
+        billing_export,
+        raw_charges,
+        usage_day_charges,
+        *sql_assets(),
+        *dg.load_assets_from_modules([insight_assets]),
+    ],
     asset_checks=checks.all_checks(),
-    jobs=[sensors.load_export_days, sensors.rebuild_usage_days, sensors.prove_invoice_months],
+    jobs=[
+        sensors.load_export_days,
+        sensors.rebuild_usage_days,
+        sensors.prove_invoice_months,
+        sensors.think_about_days,
+    ],
     sensors=[
         sensors.changed_export_days,
         sensors.dirty_usage_days,
         sensors.moved_invoice_months,
+        sensors.insights_behind,
         sensors.tell_of_failed_runs,
         sensors.tell_of_days_that_stay_behind,
     ],

@@ -29,13 +29,14 @@ from dagster._time import get_current_timestamp
 from fasteners import InterProcessLock
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
-from finops_pipeline.partitions import contiguous, range_tags
-from finops_pipeline.sensors import LANE_TAG, UNFINISHED
+from finops_pipeline.partitions import LANE_TAG, contiguous, range_tags
+from finops_pipeline.sensors import UNFINISHED
 from finops_pipeline.sources.base import BillingSource
 from finops_pipeline.warehouse import source_from
 from finops_warehouse import ledger
 from finops_warehouse.database import connect
 from finops_warehouse.errors import BadRequest, FinopsError
+from finops_warehouse.freshness import complete_through
 from finops_warehouse.settings import Settings
 
 RAW_ASSET = "raw_charges"
@@ -318,6 +319,7 @@ class Synced:
     export_days: tuple[date, ...]
     usage_days: tuple[date, ...]
     invoice_months: tuple[str, ...]
+    insight_days: tuple[date, ...]
 
 
 def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
@@ -341,11 +343,16 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
         for month in months:
             say(f"invoice month {month}: adding up")
             failures += _run(instance, "prove_invoice_months", {"dagster/partition": month})
+        complete = complete_through(connection)
+        thought = sorted({date.fromisoformat(i.partition_key) for i in ledger.behind_insights(connection, complete)})
+        for days in contiguous(thought):
+            say(f"days {days[0]} to {days[-1]}: anomalies, forecasts, savings, insights")
+            failures += _run(instance, "think_about_days", range_tags([day.isoformat() for day in days]))
         vanished = ledger.vanished_export_days(connection, source.partitions())
     failures += [_vanished(source, vanished)] if vanished else []
     if failures:
         raise FinopsError("\n".join(["Not everything could be brought up to date; the rest is.", *failures]))
-    return Synced(tuple(changed), tuple(dirty), tuple(months))
+    return Synced(tuple(changed), tuple(dirty), tuple(months), tuple(thought))
 
 
 def _vanished(source: BillingSource, days: list[date]) -> str:

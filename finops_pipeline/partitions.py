@@ -31,6 +31,8 @@ export_days_that_may_hold = dg.TimeWindowPartitionMapping(
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
+LANE_TAG = "finops/lane"
+"""What asked for a run: `sync` for sensors, the schedule and `finops sync`; `backfill` for `finops backfill`."""
 
 
 def contiguous(days: Iterable[date], at_most: int = MAX_DAYS_PER_RUN) -> list[list[date]]:

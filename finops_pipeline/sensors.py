@@ -14,13 +14,11 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
-from finops_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
+from finops_pipeline.partitions import LANE_TAG, RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
 from finops_pipeline.warehouse import Warehouse
 from finops_warehouse import ledger
 from finops_warehouse.errors import FinopsError
-
-LANE_TAG = "finops/lane"
-"""What asked for a run: `sync` for sensors, the schedule and `finops sync`; `backfill` for `finops backfill`."""
+from finops_warehouse.freshness import complete_through
 
 STAND_BACK = dg.SkipReason("A backfill is at work; what it leaves behind is asked for when it is done.")
 
@@ -44,6 +42,11 @@ prove_invoice_months = dg.define_asset_job(
     "prove_invoice_months",
     selection=dg.AssetSelection.assets(*monthly_tables()),
     description="Add up the invoices whose facts moved.",
+)
+think_about_days = dg.define_asset_job(
+    "think_about_days",
+    selection=dg.AssetSelection.assets(*ledger.INSIGHTS),
+    description="Anomalies, forecasts, savings and the sentences about them, for days whose costs moved.",
 )
 
 
@@ -95,6 +98,22 @@ def moved_invoice_months(
     if not due:
         return dg.SkipReason("Every invoice month is added up from the facts we hold.")
     return [dg.RunRequest(partition_key=month, tags={LANE_TAG: "sync"}) for month in sorted(due)]
+
+
+@dg.sensor(job=think_about_days, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def insights_behind(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SkipReason | list[dg.RunRequest]:
+    """Request every complete day whose costs moved after it was thought about, once no usage day is behind."""
+    if a_backfill_is_at_work(context.instance):
+        return STAND_BACK
+    with warehouse.connection() as connection:
+        if ledger.behind(connection, daily_inputs(), []):
+            return dg.SkipReason("Usage days are being rebuilt; what is thought of them follows.")
+        behind = ledger.behind_insights(connection, complete_through(connection))
+    in_work = in_flight(context.instance, think_about_days.name)
+    due = {date.fromisoformat(item.partition_key) for item in behind if item.partition_key not in in_work}
+    if not due:
+        return dg.SkipReason("Every complete day has been thought about.")
+    return requests(due)
 
 
 @dg.schedule(

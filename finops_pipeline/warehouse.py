@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 
 import dagster as dg
+import holidays
 import psycopg
 
 from finops_pipeline.sources import open_source
@@ -31,6 +33,23 @@ class Warehouse(dg.ConfigurableResource["Warehouse"]):
     def source(self) -> BillingSource:
         """The billing export. Raises as `source_from` does."""
         return source_from(self.settings)
+
+
+def quiet_days(settings: Settings) -> frozenset[date]:
+    """The public holidays of HOLIDAYS_COUNTRY, from the first partition to next year.
+
+    Raises `SettingsError` for a country whose holidays are not known.
+    """
+    if not settings.holidays_country:
+        return frozenset()
+    years = range(settings.first_day.year, date.today().year + 2)  # noqa: DTZ011 -- any clock knows the year
+    try:
+        return frozenset(holidays.country_holidays(settings.holidays_country, years=years))
+    except NotImplementedError:
+        raise SettingsError(
+            "HOLIDAYS_COUNTRY names no country whose holidays are known. Write an ISO 3166 code such as US or DE, "
+            "or leave it empty."
+        ) from None
 
 
 def source_from(settings: Settings) -> BillingSource:

@@ -100,14 +100,6 @@ INSIGHTS = {
     "cost_forecasts": Insight((Reach(_COSTS, back=185),), is_record=True),
     "forecast_accuracy": Insight((Reach("cost_forecasts"), Reach(_COSTS, ahead=31))),
     "savings_recommendations": Insight((Reach("aggregated_cost_data", back=90),), is_record=True),
-    "llm_insights": Insight(
-        (
-            Reach("cost_anomalies", back=62),
-            Reach("cost_forecasts"),
-            Reach("savings_recommendations"),
-            Reach(_COSTS, back=62),
-        )
-    ),
 }
 """Tables by usage day or as-of day that are thought of costs and not added up from them, in the order they build on
 each other. Only complete days are thought about."""

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     """First day the asset graph offers as a partition; no charge may be older. Unset: 2024-01-01, or the first day
     of the sample export while that is what is read."""
 
+    holidays_country: str = "US"
+    """Country whose public holidays explain a quiet day, as ISO 3166 writes it. Empty: none do."""
+
     extract_grain: Literal["row"] = "row"
     """How much of the export is copied: `row` keeps every charge."""
 
