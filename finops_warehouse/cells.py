@@ -4,7 +4,7 @@ Whatever shows a figure made of costs can say which cell it is, so that anyone c
 charges behind it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Self
 
@@ -47,31 +47,95 @@ class Cell(BaseModel):
         return table_for(set(self.filters))
 
 
+Value = Callable[[str, Any], sql.Composable]
+"""How a value gets into a statement: as a placeholder of that name, or as a literal."""
+
+CHARGES = """
+    with charges as (
+        select
+            raw.*,
+            coalesce(raw.region, raw.location) as region_id,
+            case cost_type
+                when 'regular' then case when sku_description ~* '^commitment' then 'Purchase' else 'Usage' end
+                when 'tax' then 'Tax'
+                else 'Adjustment'
+            end as charge_category
+        from finops.raw_charges as raw
+        -- The ledger knows which export days hold rows of these usage days: the other partitions are not opened.
+        where usage_day >= {start} and usage_day < {end} and export_day = any(array(
+            select export_day from finops.usage_day_arrivals where usage_day >= {start} and usage_day < {end}
+        ))
+    )
+    select {what} from charges where {conditions} and {measure} <> 0
+"""
+"""Regions and categories are said as in `core/aggregated_cost_data.sql`; whoever opens a cell compares the two sums."""
+
+RAW_MEASURES = {
+    "list_cost": "coalesce(cost_at_list, cost)",
+    "contracted_cost": "coalesce(cost_at_effective_price_default, cost)",
+    "effective_cost": "billed_cost",
+    "charge_count": "1",
+}
+"""How a measure is read off one charge, where that is not a column of its own name."""
+
+
 def cell_value(cell: Cell) -> tuple[sql.Composed, dict[str, Any]]:
     """The statement that adds the cell up from its served table, as one row of one numeric; 0 when nothing is there."""
-    statement = sql.SQL("select coalesce(sum({measure}), 0)::numeric from {table} where {where}").format(
+    values: dict[str, Any] = {}
+
+    def placeholder(name: str, value: object) -> sql.Composable:
+        values[name] = value
+        return sql.Placeholder(name)
+
+    return _sum_of(cell, placeholder), values
+
+
+def cell_values(cells: Sequence[Cell]) -> sql.Composed:
+    """One statement for many cells: a row for each, its position and its value. Takes no parameters."""
+    return sql.SQL(" union all ").join(
+        sql.SQL("select {}, ({})").format(sql.Literal(position), _sum_of(cell, _literal))
+        for position, cell in enumerate(cells)
+    )
+
+
+def cell_charges(cell: Cell, what: sql.Composable) -> sql.Composed:
+    """The statement that selects `what` from the rows of `raw_charges` behind the cell. Takes no parameters."""
+    return sql.SQL(CHARGES).format(
+        what=what,
+        start=sql.Literal(cell.start),
+        end=sql.Literal(cell.end),
+        conditions=_conditions(cell, _literal),
+        measure=raw_measure(cell.measure),
+    )
+
+
+def raw_measure(measure: str) -> sql.SQL:
+    """How a measure is read off one row of `raw_charges`."""
+    column = MEASURES[measure].column
+    default = f"coalesce({column}, 0)" if column.startswith("credit_") else column
+    return sql.SQL(RAW_MEASURES.get(measure, default))
+
+
+def _literal(_: str, value: object) -> sql.Composable:
+    return sql.Literal(value)
+
+
+def _sum_of(cell: Cell, value: Value) -> sql.Composed:
+    return sql.SQL("select coalesce(sum({measure}), 0)::numeric from {table} where {conditions}").format(
         measure=sql.Identifier(MEASURES[cell.measure].column),
         table=sql.Identifier("finops", cell.table),
-        where=_where(cell),
+        conditions=_conditions(cell, value),
     )
-    return statement, _parameters(cell)
 
 
-def _where(cell: Cell) -> sql.Composed:
+def _conditions(cell: Cell, value: Value) -> sql.Composed:
     conditions = [
-        sql.SQL("usage_day >= %(start)s and usage_day < %(end)s and billing_currency = %(billing_currency)s"),
-        *(member_filter(name, f"is_{name}") for name in cell.filters),
+        sql.SQL("usage_day >= {}").format(value("start", cell.start)),
+        sql.SQL("usage_day < {}").format(value("end", cell.end)),
+        sql.SQL("billing_currency = {}").format(value("billing_currency", cell.billing_currency)),
+        *(member_filter(name, value(f"is_{name}", list(members))) for name, members in cell.filters.items()),
     ]
     return sql.SQL(" and ").join(conditions)
-
-
-def _parameters(cell: Cell) -> dict[str, Any]:
-    return {
-        "start": cell.start,
-        "end": cell.end,
-        "billing_currency": cell.billing_currency,
-        **{f"is_{name}": list(members) for name, members in cell.filters.items()},
-    }
 
 
 def member_key(column: str) -> sql.Composed:
@@ -79,11 +143,10 @@ def member_key(column: str) -> sql.Composed:
     return sql.SQL("coalesce({}, {})").format(sql.Identifier(column), sql.Literal(UNATTRIBUTED))
 
 
-def member_filter(name: str, parameter: str) -> sql.Composed:
-    """The condition that a row is of one of the members in `parameter`, by id or, where there is one, by name."""
+def member_filter(name: str, members: sql.Composable) -> sql.Composed:
+    """The condition that a row is of one of `members`, by id or, where there is one, by name."""
     dimension = DIMENSIONS[name]
-    wanted = sql.SQL("any({})").format(sql.Placeholder(parameter))
-    by_id = sql.SQL("{} = {}").format(member_key(dimension.column), wanted)
+    by_id = sql.SQL("{} = any({})").format(member_key(dimension.column), members)
     if dimension.name_column is None:
         return by_id
-    return sql.SQL("({} or {} = {})").format(by_id, sql.Identifier(dimension.name_column), wanted)
+    return sql.SQL("({} or {} = any({}))").format(by_id, sql.Identifier(dimension.name_column), members)

@@ -12,6 +12,9 @@ from finops_warehouse.tables import CREDIT_TYPES, metadata
 UNATTRIBUTED = "(unattributed)"
 """How a member is written that the export leaves out: a project of NULL is real money, and is never dropped."""
 
+OTHER = "(other)"
+"""How the member is written that holds all members an answer does not show one by one."""
+
 
 @dataclass(frozen=True)
 class Dimension:

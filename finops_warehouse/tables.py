@@ -340,3 +340,72 @@ savings_recommendations = sa.Table(
     sa.PrimaryKeyConstraint("as_of_day", "recommendation_id"),
     comment="What could be saved, from billing rows alone: the evidence, the assumption, and how sure it is.",
 )
+
+llm_insights = sa.Table(
+    "llm_insights",
+    metadata,
+    *_text("insight_id", "period", nullable=False),
+    Column("period_start", Date, nullable=False),
+    *_text("subject", "subject_id", "billing_currency", nullable=False),
+    *_text("sub_account_id", "service_id", "severity"),
+    Column("template", JSONB, nullable=False),
+    Column("facts", JSONB, nullable=False),
+    *_text("engine", nullable=False),
+    *_text("fallback_reason"),
+    *_text("prompt_version", nullable=False),
+    Column("attempts", Integer, nullable=False),
+    *_text("input_hash", nullable=False),
+    Column("input_version", BigInteger, nullable=False),
+    *_text("run_id", nullable=False),
+    Column("created_at", Instant, nullable=False, server_default=sa.func.now()),
+    sa.PrimaryKeyConstraint("period", "period_start", "insight_id"),
+    Index(None, "insight_id"),
+    Index(None, "subject_id"),
+    comment="Texts with tokens in place of figures, and the facts behind each: what the rest means, in words.",
+)
+
+llm_calls = sa.Table(
+    "llm_calls",
+    metadata,
+    Column("call_id", BigInteger, Identity(always=True), primary_key=True),
+    *_text("asset", "partition_key", "insight_id", "input_hash", nullable=False),
+    *_text("provider", "model", "prompt_version", "outcome", nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    *_money("cost_usd"),
+    Column("latency_ms", Integer, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    *_text("run_id", nullable=False),
+    Column("called_at", Instant, nullable=False, server_default=sa.func.now()),
+    Index(None, "asset", "partition_key"),
+    comment="Every conversation with a language model: what was sent and answered, what it took, how it ended.",
+)
+
+llm_cache = sa.Table(
+    "llm_cache",
+    metadata,
+    Column("input_hash", Text, primary_key=True),
+    *_text("engine", nullable=False),
+    Column("template", JSONB, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("written_at", Instant, nullable=False, server_default=sa.func.now()),
+    comment="Texts that models wrote and that passed the checks, by the hash of all they were written from.",
+)
+
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    Column("alias", Text, primary_key=True),
+    *_text("kind", "value", nullable=False),
+    comment="What language models are told instead of the names of projects, accounts and SKUs.",
+)
+
+deployment_keys = sa.Table(
+    "deployment_keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("key", LargeBinary, nullable=False),
+    Column("made_at", Instant, nullable=False, server_default=sa.func.now()),
+    comment="Random keys of this deployment, made on first use.",
+)

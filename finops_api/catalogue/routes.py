@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from finops_api.access import Reader
@@ -12,6 +12,7 @@ from finops_api.costs.models import DimensionName
 from finops_api.database import Pool, rows, snapshot
 from finops_api.errors import BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, documented
 from finops_warehouse.semantic import DIMENSIONS, MEASURES
+from finops_warehouse.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 
@@ -79,6 +80,8 @@ class Meta(BaseModel):
     usage_days_behind: int
     partitions_parked: int
     invoice_months: list[InvoiceMonthInfo]
+    dagster_url: str = Field(description="Where people reach the Dagster UI.")
+    insights_engine: str = Field(description="`rules`, or the provider and model that write the insights.")
 
 
 @router.get("/dimensions", operation_id="listDimensions", responses=documented(NotAllowed))
@@ -119,7 +122,7 @@ async def list_members(
 
 
 @router.get("/meta", operation_id="getMeta", responses=documented(NotAllowed, NothingLoaded, DatabaseUnreachable))
-async def get_meta(pool: Pool, _: Reader) -> Meta:
+async def get_meta(request: Request, pool: Pool, _: Reader) -> Meta:
     """How fresh the tables are and what is left of each invoice."""
     async with snapshot(pool) as moment:
         complete_through = await last_complete_day(moment)
@@ -128,4 +131,6 @@ async def get_meta(pool: Pool, _: Reader) -> Meta:
         "first_usage_day", "last_usage_day", "last_export_day", "loaded_at", "data_version", "billing_currencies",
         "usage_days_behind", "partitions_parked", "invoice_months",
     ]  # fmt: skip
-    return Meta.model_validate({"complete_through": complete_through, **dict(zip(names, row, strict=True))})
+    settings: Settings = request.app.state.settings
+    given = {"dagster_url": settings.dagster_url, "insights_engine": "rules"}
+    return Meta.model_validate({"complete_through": complete_through, **given, **dict(zip(names, row, strict=True))})

@@ -14,6 +14,7 @@ MAX_DAYS = 1100
 MAX_GROUPS = 3
 MAX_ROWS = 5000
 MAX_VALUES = 100
+MAX_TOP = 50
 
 DimensionName = StrEnum("DimensionName", {name: name for name in DIMENSIONS})  # type: ignore[misc]
 MeasureName = StrEnum("MeasureName", {name: name for name in MEASURES})  # type: ignore[misc]
@@ -40,6 +41,13 @@ class CostQuery(BaseModel):
     measure: list[MeasureName] = Field([MeasureName("billed_cost")], description="What to add up.")
     compare: Literal["previous"] | None = Field(
         None, description="Also the same number of days just before; with granularity daily or total."
+    )
+    top: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_TOP,
+        description="Keep so many members of the one dimension grouped by, largest total of the first measure first; "
+        "the rest is one member, `(other)`. Exact: the rows still add up to the totals.",
     )
     include_unfinished: bool = Field(
         default=False,
@@ -84,6 +92,8 @@ class CostQuery(BaseModel):
             raise WindowTooLong(f"{start} to {end} is {(end - start).days} days; one answer holds {MAX_DAYS}.")
         if len(set(self.group_by)) > MAX_GROUPS:
             raise TooManyGroups(f"An answer is grouped by {MAX_GROUPS} dimensions at most, not {len(self.group_by)}.")
+        if self.top and len(set(self.group_by)) != 1:
+            raise TooManyGroups("`top` ranks the members of one dimension: give exactly one group_by with it.")
         if self.compare and self.granularity == "monthly":
             raise NothingToCompare("Months differ in length. Compare with granularity daily or total.")
         counted_end = end if self.include_unfinished else min(end, complete_through + timedelta(days=1))

@@ -9,8 +9,12 @@ from psycopg import AsyncConnection, sql
 from finops_api.costs.models import MAX_ROWS, CostMeta, CostPage, ResolvedQuery
 from finops_api.database import rows
 from finops_api.errors import TooManyRows
+from finops_warehouse.cells import member_filter, member_key
 from finops_warehouse.freshness import BEHIND
-from finops_warehouse.semantic import DIMENSIONS, MEASURES, UNATTRIBUTED, table_for
+from finops_warehouse.semantic import DIMENSIONS, MEASURES, OTHER, table_for
+
+Kept = list[tuple[str, str]]
+"""Currency and id of the members that an answer shows one by one."""
 
 PERIODS = {
     "daily": "usage_day::text",
@@ -40,6 +44,17 @@ STATEMENT = """
         (select coalesce(json_agg(totals), '[]') from totals)
 """
 
+TOP = """
+    select billing_currency, member from (
+        select billing_currency, {key} as member,
+            row_number() over (partition by billing_currency order by sum({first}) desc, {key}) as place
+        from finops.{table}
+        where usage_day >= %(start)s and usage_day < %(counted_end)s and {filters}
+        group by billing_currency, {key}
+    ) as ranked
+    where place <= %(top)s
+"""
+
 META = f"""
     select
         (select coalesce(max(version), 0) from finops.materialisation where asset = %(table)s),
@@ -64,29 +79,56 @@ META = f"""
 async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
     """The answer to a cost question. Raises `TooManyRows` rather than cut an answer short unseen."""
     table = table_for({*asked.groups, *asked.query.filters()})
-    items, totals = await _read(connection, asked, table, asked.start, asked.end, asked.counted_end)
+    kept = await _top(connection, asked, table)
+    items, totals = await _read(connection, asked, table, kept, asked.start, asked.end, asked.counted_end)
     if asked.query.compare:
         first, last = asked.previous
-        before, totals_before = await _read(connection, asked, table, first, last, last)
+        # The members shown are those of the window itself, or a row would be compared with another selection.
+        before, totals_before = await _read(connection, asked, table, kept, first, last, last)
         _put_beside(items, before, asked)
         _put_beside(totals, totals_before, asked)
     return CostPage(items=items, totals=totals, meta=await _meta(connection, asked, table))
 
 
+async def _top(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> Kept | None:
+    """The members an answer shows one by one, with their currency; None when it shows all."""
+    if asked.query.top is None:
+        return None
+    [dimension] = (DIMENSIONS[name] for name in asked.groups)
+    statement = sql.SQL(TOP).format(
+        key=member_key(dimension.column),
+        first=sql.Identifier(MEASURES[asked.measures[0]].column),
+        table=sql.Identifier(table),
+        filters=_filters(asked),
+    )
+    parameters = {"start": asked.start, "counted_end": asked.counted_end, "top": asked.query.top, **_values(asked)}
+    return [(currency, member) for currency, member in await rows(connection, statement, parameters)]
+
+
 async def _read(
-    connection: AsyncConnection, asked: ResolvedQuery, table: str, start: date, end: date, counted_end: date
+    connection: AsyncConnection,
+    asked: ResolvedQuery,
+    table: str,
+    kept: Kept | None,
+    start: date,
+    end: date,
+    counted_end: date,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     granularity = asked.query.granularity
     groups = [DIMENSIONS[name] for name in asked.groups]
+    shown = [_shown(dimension.column, kept) for dimension in groups]
     names = [
-        sql.SQL("{} as {},").format(_member(dimension.column), sql.Identifier(dimension.name)) for dimension in groups
+        sql.SQL("{} as {},").format(key, sql.Identifier(dimension.name))
+        for key, dimension in zip(shown, groups, strict=True)
     ]
     names += [
-        sql.SQL("max({}) as {},").format(sql.Identifier(d.name_column), sql.Identifier(f"{d.name}_name"))
+        sql.SQL("{} as {},").format(_name(d.column, d.name_column, kept), sql.Identifier(f"{d.name}_name"))
         for d in groups
         if d.name_column
     ]
-    keys = [sql.SQL(PERIODS[granularity]), sql.SQL("billing_currency"), *(_member(d.column) for d in groups)]
+    if kept is not None:
+        names += [_others(dimension.column) for dimension in groups]
+    keys = [sql.SQL(PERIODS[granularity]), sql.SQL("billing_currency"), *shown]
     statement = sql.SQL(STATEMENT).format(
         table=sql.Identifier(table),
         filters=_filters(asked),
@@ -97,16 +139,44 @@ async def _read(
         keys=sql.SQL(", ").join(keys[1:] if granularity == "total" else keys),
         first=sql.SQL("sum({})").format(sql.Identifier(MEASURES[asked.measures[0]].column)),
     )
-    parameters = {"start": start, "end": end, "counted_end": counted_end, "limit": MAX_ROWS + 1, **_values(asked)}
+    parameters = {
+        "start": start,
+        "end": end,
+        "counted_end": counted_end,
+        "limit": MAX_ROWS + 1,
+        "kept_currencies": [currency for currency, _ in kept or []],
+        "kept_members": [member for _, member in kept or []],
+        **_values(asked),
+    }
     [(items, totals)] = await rows(connection, statement, parameters)
     if len(items) > MAX_ROWS:
         raise TooManyRows(f"The answer has more than {MAX_ROWS} rows. Take a shorter window, or group by less.")
     return [_named(item, asked, start, counted_end) for item in items], totals
 
 
-def _member(column: str) -> sql.Composed:
-    """A member's id; charges without one are a member of their own, never left out."""
-    return sql.SQL("coalesce({}, {})").format(sql.Identifier(column), sql.Literal(UNATTRIBUTED))
+IS_KEPT = "(billing_currency, {}) in (select * from unnest(%(kept_currencies)s::text[], %(kept_members)s::text[]))"
+
+
+def _shown(column: str, kept: Kept | None) -> sql.Composed:
+    """The member a row is shown under."""
+    key = member_key(column)
+    if kept is None:
+        return key
+    is_kept = sql.SQL(IS_KEPT).format(key)
+    return sql.SQL("case when {} then {} else {} end").format(is_kept, key, sql.Literal(OTHER))
+
+
+def _name(column: str, name_column: str, kept: Kept | None) -> sql.Composed:
+    name = sql.SQL("max({})").format(sql.Identifier(name_column))
+    if kept is None:
+        return name
+    return sql.SQL("{} filter (where {})").format(name, sql.SQL(IS_KEPT).format(member_key(column)))
+
+
+def _others(column: str) -> sql.Composed:
+    """How many members a row stands for beyond those that are shown."""
+    key = member_key(column)
+    return sql.SQL("count(distinct {}) filter (where not {}) as others,").format(key, sql.SQL(IS_KEPT).format(key))
 
 
 def _sum(measure: str) -> sql.Composed:
@@ -117,15 +187,7 @@ def _sum(measure: str) -> sql.Composed:
 
 def _filters(asked: ResolvedQuery) -> sql.Composed:
     conditions: list[sql.Composable] = [sql.SQL("true")]
-    for name in asked.query.filters():
-        dimension = DIMENSIONS[name]
-        wanted = sql.SQL("any({})").format(sql.Placeholder(f"is_{name}"))
-        by_id = sql.SQL("{} = {}").format(_member(dimension.column), wanted)
-        if dimension.name_column:
-            by_name = sql.SQL("{} = {}").format(sql.Identifier(dimension.name_column), wanted)
-            conditions.append(sql.SQL("({} or {})").format(by_id, by_name))
-        else:
-            conditions.append(by_id)
+    conditions += [member_filter(name, sql.Placeholder(f"is_{name}")) for name in asked.query.filters()]
     if asked.query.billing_currency:
         conditions.append(sql.SQL("billing_currency = any({})").format(sql.Placeholder("currencies")))
     return sql.SQL(" and ").join(conditions)
