@@ -1,0 +1,249 @@
+"""The checker: what a text may say. Whoever wrote it, a model or a rule, it is stored only when this has no objection.
+
+A figure reaches a reader as a token that stands for a fact, so a text that holds no number of its own cannot hold a
+wrong one. What is left to get wrong is the sentence around the token, and three rules watch it: a word that says up or
+down must stand beside a fact that goes that way, a fact that goes some way needs such a word, and a figure of one
+service must not follow the name of another.
+
+Nothing but letters and plain punctuation is let through, so there is no list of markup, scripts or invisible
+characters that could be incomplete; the other rules exist to say what is wrong. Reasons may be sent to a provider:
+they repeat nothing but tokens.
+"""
+
+import re
+import string
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from finops_insights.facts import Direction, Fact
+from finops_insights.rendering import TOKEN
+
+HEADLINE_LIMIT = 240
+BODY_LIMIT = 1600
+"""Characters of a template. Its tokens are longer than most of what they stand for."""
+
+PLAIN = frozenset(string.ascii_letters + " \n.,;:!?'\"()-\u2013\u2014\u2018\u2019\u201c\u201d")
+
+_ONES = "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+_TEENS = "thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
+_TENS = "twenty|thirty|forty|fourty|fifty|sixty|seventy|eighty|ninety"
+_MANY = "hundred|thousand|million|billion|trillion"
+_ORDINALS = (
+    "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth|fifteenth|"
+    "sixteenth|seventeenth|eighteenth|nineteenth|twentieth|thirtieth|fortieth|fiftieth|sixtieth|seventieth|eightieth|"
+    "ninetieth|hundredth|thousandth|millionth|billionth|firstly|secondly|thirdly"
+)
+_PARTS = (
+    "half|halves|halve[ds]?|halving|quarter|quarters|quartered|percent|percentage|percentages|percentile|permille|"
+    "per[ -]+cent|per[ -]+mille|basis[ -]+points?|tenths?|thirds"
+)
+_MULTIPLES = (
+    "once|twice|thrice|doubl(?:e[ds]?|ing|y)|tripl(?:e[ds]?|ing|y)|trebl(?:e[ds]?|ing)|quadrupl(?:e[ds]?|ing)|"
+    "quintupl(?:e[ds]?|ing)|dozens?|score|couple|pair|single|solo|duo|trio|nil|nought|naught|umpteen|grand|"
+    r"\w*fold"
+)
+_ABROAD = (
+    "zwei|drei|vier|sechs|sieben|acht|neun|zehn|zwanzig|hundert|tausend|prozent|doppelt|verdoppelt|halb|haelfte|"
+    "deux|trois|quatre|cinq|huit|neuf|dix|vingt|mille|moitie|pourcent|tres|cuatro|cinco|siete|ocho|nueve|diez|cien|"
+    "doble|mitad|quattro|cinque|sette|otto|dieci|cento|dois|quatro|oito|dez|twee|vijf|zeven|negen|tien|honderd"
+)
+_NUMBER_WORD = re.compile(
+    rf"(?<![a-z])(?:(?:{_ONES}|{_TEENS}|{_TENS}|{_MANY})+(?:{_ORDINALS}|s)?|{_ORDINALS}|{_PARTS}|{_MULTIPLES}|{_ABROAD})"
+    r"(?![a-z])",
+    re.IGNORECASE,
+)
+_ROMAN = re.compile(r"(?<![A-Za-z])(?:[IVXLCDM]{2,}|[VX])(?![A-Za-z])")
+_LINK = re.compile(
+    r"[a-z]+://|www\.|\b(?:javascript|data|mailto|vbscript|file|https?)\s*:|\]\s*\(|[a-z]\.[a-z]", re.IGNORECASE
+)
+_MARKUP = re.compile(r"[<>`*_#|~\[\]\\=@&/]|--|^\s*(?:[-+>]|\u2013|\u2014)\s", re.MULTILINE)
+_GLUED = re.compile(
+    r"[^\s(\"'\u2018\u201c]\{\{f_|\}\}(?![\s)\"\u201d]|$|['\u2019]s\b|[.,;:!?]+(?:[\s)\"'\u2019\u201d]|$)|['\u2019](?:\s|$))"
+)
+_SCALED = re.compile(
+    r"\b(?:minus|plus|negative|times|dollars?|euros?|pounds?|yen|usd|eur|gbp|jpy|chf|bucks?)\b|"
+    r"\}\}\s+(?:k|m|b|x|bn|mn|mm|tn|mio|mrd|(?:a|an|per|each|every)\s+(?:hour|day|week|month|quarter|year))\b",
+    re.IGNORECASE,
+)
+_ALIAS = re.compile(r"\b[a-z]+_[0-9a-f]{6,}", re.IGNORECASE)
+
+_UP = re.compile(
+    r"\b(?:up(?! to\b)|upwards?|upturn|rise[sn]?|rising|rose|rais\w+|increas\w*|grow\w*|grew|higher|highest|more|above|"
+    r"exceed\w*|excess\w*|jump\w*|climb\w*|surg\w*|spik\w*|soar\w*|gain\w*|add(?:s|ed|ing|itional)?|extra|balloon\w*|"
+    r"swell\w*|swollen|dearer|costlier|inflat\w*|escalat\w*|overspen\w*|"
+    r"over (?:the |what )?(?:expect\w*|budget|plan))\b",
+    re.IGNORECASE,
+)
+_DOWN = re.compile(
+    r"\b(?:down|downwards?|downturn|fall\w*|fell|drop\w*|decreas\w*|declin\w*|lower\w*|lowest|less|lesser|fewer|fewest|"
+    r"reduc\w*|below|shr[aiu]nk\w*|cheaper|dip(?:s|ped|ping)?|plung\w*|plummet\w*|sank|sink\w*|sunk|slump\w*|slid\w*|"
+    r"diminish\w*|dwindl\w*|contract(?:ed|ing|s)|underspen\w*|eas(?:ed|es|ing)|"
+    r"under (?:the |what )?(?:expect\w*|budget|plan))\b",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(
+    r"\b(?:not|never|no|nor|neither|hardly|barely|without|cannot|nothing)\b|n['\u2019]t\b", re.IGNORECASE
+)
+_SENTENCE = re.compile(r"[.!?;:\n]+(?:\s|$)")
+_CLAUSE = re.compile(r",|\s[-\u2013\u2014]\s|\b(?:while|but|whereas|although|though|and|yet)\b", re.IGNORECASE)
+_CONTRARY: Mapping[Direction, tuple[re.Pattern[str], re.Pattern[str]]] = {"up": (_UP, _DOWN), "down": (_DOWN, _UP)}
+
+ORDINARY_WORDS = frozenset(
+    """
+    a about account across after all also among an and anomaly anomalies any are as ask at be been before began
+    behind belongs between bill billed bills booked but by came can cases cent change changed changes charge charges
+    check come comes compare compared complete cost costs could credit credits days deployed did differs difference
+    during each ended equals estimate every everything expected explains fell few fewer forecast found from going had
+    handed has have history how if in invoice invoices is it its jobs larger largest last least less level likely
+    little look made many meant month months more most much needed new no none normal not nothing of on open or other
+    others out over own part parts past project projects quota rather region rest rests resized rose same saved
+    saving scheduled see service services should since so some something spend spent spread started still stopped
+    switched taken text than that the their there these they this those to too total unusual up usage was were what
+    when where whether which while who whom why will with would yet
+    """.split()  # noqa: SIM905 -- a list of strings would fill a page
+)
+"""Words that sentences about costs are made of. A project called so cannot be told from the word, and is not looked
+for: otherwise whoever may create a project could take everybody's sentences away."""
+
+
+class Template(BaseModel):
+    """A text as it is stored: with tokens in place of figures, names and days."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    headline: str
+    body: str
+    check: str | None = None
+    """What to look at first, for a text that asks for action."""
+
+    @property
+    def parts(self) -> list[str]:
+        """Everything a reader will see."""
+        return [part for part in (self.headline, self.body, self.check) if part is not None]
+
+
+def check_template(template: Template, facts: Mapping[str, Fact], names: Collection[str] = ()) -> list[str]:
+    """Every objection to a template; empty when it may be stored."""
+    found = check(template.headline, facts, names, limit=HEADLINE_LIMIT)
+    if "\n" in template.headline:
+        found.append("a headline is a line")
+    for part in template.parts[1:]:
+        found += check(part, facts, names)
+    return list(dict.fromkeys(found))
+
+
+def check(text: str, facts: Mapping[str, Fact], names: Collection[str] = (), *, limit: int = BODY_LIMIT) -> list[str]:
+    """Every objection to a text that may show `facts` and must not spell out `names`."""
+    bare = TOKEN.sub(" ", text)
+    folded = unicodedata.normalize("NFKC", bare)
+    found = list(_of_form(text, limit))
+    for version in dict.fromkeys((bare, folded)):
+        found += _of_characters(version)
+    found += [f"unknown token {{{{{name}}}}}" for name in TOKEN.findall(text) if name not in facts]
+    if _names_in(folded, names):
+        found.append("the name of something, spelled out: use its token")
+    found += _of_sentences(text, facts)
+    found += _of_subjects(text, facts)
+    return list(dict.fromkeys(found))
+
+
+def _of_form(text: str, limit: int) -> Iterator[str]:
+    if not text.strip():
+        yield "empty text"
+    if len(text) > limit:
+        yield "too long"
+    if _GLUED.search(text):
+        yield "a token that touches a word, a sign or another token: they would read as another figure"
+    if _SCALED.search(text):
+        yield "a sign, a currency, a multiple or a rate beside a token: tokens bring their own"
+
+
+def _of_characters(text: str) -> Iterator[str]:
+    if "{" in text or "}" in text:
+        yield "malformed token: write {{f_name}} exactly as given"
+    if any(unicodedata.category(c) in ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp") and c != "\n" for c in text):
+        yield "hidden or control characters"
+    if any(c.isdigit() or unicodedata.numeric(c, None) is not None for c in text) or _ROMAN.search(text):
+        yield "a number: every figure is a token"
+    if _NUMBER_WORD.search(text):
+        yield "a number word (also one, first, once, half, double, percent): every figure is a token"
+    if any(unicodedata.category(c) == "Sc" or c in "%\u2030\u2031" for c in text):
+        yield "a currency or percent sign: tokens bring their own"
+    if _LINK.search(text):
+        yield "a link, an address or an abbreviation with points"
+    if _MARKUP.search(text):
+        yield "markup: write plain sentences"
+    if _ALIAS.search(text):
+        yield "an alias, spelled out: use the token it belongs to"
+    if any(c not in PLAIN and c not in "{}" for c in text):
+        yield "a character that is neither a plain letter nor plain punctuation"
+
+
+def _names_in(text: str, names: Collection[str]) -> bool:
+    said = " ".join(text.casefold().split())
+    for name in names:
+        looked_for = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if len(looked_for) < 2 or looked_for in ORDINARY_WORDS:
+            continue
+        if re.search(rf"(?<![a-z0-9]){re.escape(looked_for)}(?![a-z0-9])", said):
+            return True
+    return False
+
+
+def _of_sentences(text: str, facts: Mapping[str, Fact]) -> Iterator[str]:
+    """Up is up and down is down."""
+    for sentence in _SENTENCE.split(text):
+        directed = _directed(sentence, facts)
+        says_up, says_down = bool(_UP.search(sentence)), bool(_DOWN.search(sentence))
+        if not directed:
+            if says_up or says_down:
+                yield "a word that says up or down, in a sentence without a token of a change that goes that way"
+            continue
+        if _DENIAL.search(sentence):
+            yield "a denial in the sentence of a change: say what happened"
+        if len(set(directed.values())) == 1:
+            yield from _contradictions(sentence, directed)
+            continue
+        for clause in _CLAUSE.split(sentence):
+            within = _directed(clause, facts)
+            if within:
+                yield from _contradictions(clause, within)
+            elif _UP.search(clause) or _DOWN.search(clause):
+                yield "two changes that go different ways in a sentence: write a sentence for each"
+
+
+def _directed(text: str, facts: Mapping[str, Fact]) -> dict[str, Direction]:
+    found: dict[str, Direction] = {}
+    for name in TOKEN.findall(text):
+        direction = facts[name].direction if name in facts else None
+        if direction is not None:
+            found[name] = direction
+    return found
+
+
+def _contradictions(text: str, directed: Mapping[str, Direction]) -> Iterator[str]:
+    for name, direction in directed.items():
+        said, contrary = _CONTRARY[direction]
+        if contrary.search(text):
+            yield f"{{{{{name}}}}} goes {direction} and a word beside it says otherwise"
+        elif not said.search(text):
+            yield f"{{{{{name}}}}} goes {direction}: say so beside it"
+
+
+def _of_subjects(text: str, facts: Mapping[str, Fact]) -> Iterator[str]:
+    """A figure that belongs to a name follows that name, or is followed by it where no name came before."""
+    owners = sorted((f.id for f in facts.values() if f.unit == "name"), key=len, reverse=True)
+    shown = [name for name in TOKEN.findall(text) if name in facts]
+    last: str | None = None
+    for place, name in enumerate(shown):
+        if name in owners:
+            last = name
+            continue
+        owner = next((o for o in owners if name.startswith(f"{o}_")), None)
+        if owner is None:
+            continue
+        nearest = last or next((later for later in shown[place:] if later in owners), None)
+        if nearest != owner:
+            yield f"{{{{{name}}}}} is not a figure of the name it stands beside"
