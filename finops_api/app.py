@@ -11,7 +11,9 @@ from finops_api import errors
 from finops_api.catalogue.routes import router as catalogue
 from finops_api.costs.routes import router as costs
 from finops_api.database import pool
+from finops_api.evidence.routes import router as evidence
 from finops_api.health.routes import router as health
+from finops_api.insights.routes import router as insights
 from finops_api.observability import Observability
 from finops_warehouse.settings import Settings
 
@@ -55,6 +57,6 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
-    for router in (costs, catalogue, health):
+    for router in (costs, catalogue, insights, evidence, health):
         app.include_router(router)
     return app

@@ -4,6 +4,7 @@
   x BadQuestion                  422   asking again changes nothing
     - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare
   x NotAllowed                   401   a token is needed
+  x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NotYet                       503   asking again later may work
     - DatabaseUnreachable, SchemaMissing, NothingLoaded
 """
@@ -81,6 +82,12 @@ class NotAllowed(ApiError):
 
     status = HTTPStatus.UNAUTHORIZED
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class UnknownFigure(ApiError):
+    """No insight, anomaly, recommendation or figure has this id."""
+
+    status = HTTPStatus.NOT_FOUND
 
 
 class NotYet(ApiError):

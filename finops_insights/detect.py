@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from finops_insights import seasons
+from finops_insights.thresholds import MIN_AMOUNT, MIN_SHARE, MIN_SHARE_OF_ACCOUNT, SENSITIVITY
 
 Series = npt.NDArray[np.float64]
 """n series x T days."""
@@ -24,12 +25,6 @@ Flags = npt.NDArray[np.bool_]
 Row = npt.NDArray[np.float64]
 """One number for each series."""
 
-SENSITIVITY: Final = 5.0
-"""How many times its usual deviation a day has to be off. Measured: 4 triples the false alarms, 8 misses a sixth."""
-MIN_AMOUNT: Final = 5.0
-MIN_SHARE_OF_ACCOUNT: Final = 0.002
-"""An alert costs somebody an hour: it has to be about 0.2 % of what the account costs in a day."""
-MIN_SHARE: Final = 0.10
 FEWER_ROWS: Final = 0.9
 ARRIVES_WITHIN_DAYS: Final = 14
 """So long a fall may be a row that is late. One row in a hundred comes two to ten days late."""

@@ -1,0 +1,1 @@
+"""From a number to the charges it is made of."""

@@ -1,0 +1,145 @@
+"""The question and the answer of `/v1/evidence`."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from finops_api.costs.models import MAX_VALUES, MeasureName, Member
+from finops_api.errors import EmptyWindow
+from finops_insights.facts import Unit
+from finops_warehouse.cells import Cell
+from finops_warehouse.semantic import DIMENSIONS
+
+MAX_PAGE = 200
+Id = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
+
+
+class EvidenceQuery(BaseModel):
+    """Which number? A cell in the words of `/v1/costs`, or a figure of an insight, anomaly or recommendation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start: date | None = Field(None, description="First usage day of a cell.")
+    end: date | None = Field(None, description="Day after the last.")
+    billing_currency: Member | None = None
+    measure: MeasureName = MeasureName("billed_cost")
+
+    insight_id: Id | None = Field(None, description="Instead of a cell: an insight, with `fact_id`.")
+    anomaly_id: Id | None = Field(None, description="Instead of a cell: an anomaly; its excess.")
+    recommendation_id: Id | None = Field(None, description="Instead of a cell: a recommendation, with `fact_id`.")
+    fact_id: Annotated[str, Field(pattern=r"^f_[a-z0-9_]+$", max_length=60)] | None = None
+
+    limit: int = Field(50, ge=1, le=MAX_PAGE)
+    offset: int = Field(0, ge=0, le=10_000_000)
+
+    billing_account: list[Member] = Field([], max_length=MAX_VALUES)
+    invoice_month: list[Member] = Field([], max_length=MAX_VALUES)
+    project: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
+    service: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
+    sku: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
+    region: list[Member] = Field([], max_length=MAX_VALUES)
+    charge_category: list[Member] = Field([], max_length=MAX_VALUES)
+    cost_type: list[Member] = Field([], max_length=MAX_VALUES)
+
+    @model_validator(mode="after")
+    def _names_one_number(self) -> Self:
+        named = [name for name in ("insight_id", "anomaly_id", "recommendation_id") if getattr(self, name)]
+        is_cell = self.start is not None and self.end is not None and self.billing_currency is not None
+        if len(named) + is_cell != 1:
+            raise ValueError(
+                "name one number: start, end and billing_currency of a cell, or insight_id, anomaly_id or "
+                "recommendation_id"
+            )
+        if named and named != ["anomaly_id"] and self.fact_id is None:
+            raise ValueError("name the figure: fact_id")
+        return self
+
+    @model_validator(mode="after")
+    def _has_no_nul(self) -> Self:
+        values = [value for members in self.filters().values() for value in members]
+        if any("\0" in value for value in [*values, self.billing_currency or ""]):
+            raise ValueError("a value holds a NUL character, which no name can")
+        return self
+
+    def filters(self) -> dict[str, list[str]]:
+        """The members asked for, by dimension."""
+        return {name: values for name in DIMENSIONS if (values := getattr(self, name))}
+
+    def cell(self) -> Cell:
+        """The cell asked for. Raises `EmptyWindow` when it holds no day."""
+        assert self.start and self.end and self.billing_currency  # noqa: PT018 -- checked above
+        if self.start >= self.end:
+            raise EmptyWindow(f"No day lies from {self.start} to {self.end}: end is not included.")
+        return Cell(
+            measure=str(self.measure),
+            start=self.start,
+            end=self.end,
+            billing_currency=self.billing_currency,
+            filters=self.filters(),
+        )
+
+
+class FormulaPart(BaseModel):
+    """A figure that another one is computed from."""
+
+    fact_id: str
+    label: str
+    operator: str = Field(description="What stands before it: nothing, a sign, or = before the result.")
+    value: str | None
+    formatted: str
+
+
+class ChargeInfo(BaseModel):
+    """A row of the billing export."""
+
+    row: str = Field(description="Names the row for ever: export day, hash and occurrence.")
+    export_day: date
+    usage_day: date
+    invoice_month: str
+    project: str | None
+    project_name: str | None
+    service_name: str | None
+    sku_description: str | None
+    region: str | None
+    cost_type: str
+    resource_name: str | None
+    consumed_quantity: str | None
+    consumed_unit: str | None
+    cost: str
+    billed_cost: str
+    value: str = Field(description="What the row adds to the cell.")
+
+
+class CellInfo(BaseModel):
+    """Whose rows these are."""
+
+    measure: str
+    start: date
+    end: date
+    billing_currency: str
+    filters: Mapping[str, list[str]]
+
+
+class Evidence(BaseModel):
+    """A number, how it is computed, and the charges it is made of."""
+
+    label: str
+    formula: list[FormulaPart] = Field(description="Empty where the number is simply the sum of its rows.")
+    value: str | None = Field(description="The number, computed again for this answer.")
+    served_value: str | None = Field(description="The number as it is served.")
+    unit: Unit
+    currency: str | None
+    formatted: str
+    matches: bool = Field(description="Whether both are equal, and the rows add up to their cell, to the last digit.")
+    recomputed_at: datetime
+    cell: CellInfo | None = Field(description="The cell whose rows these are; null where there is none.")
+    cell_value: str | None = Field(description="What the served tables say of the cell.")
+    rows: list[ChargeInfo]
+    row_count: int
+    rows_sum: str
+    offset: int
+    limit: int
+    path: list[str] = Field(description="The tables from the charges to the number.")
+    sql_files: list[str]

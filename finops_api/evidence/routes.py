@@ -1,0 +1,59 @@
+"""GET /v1/evidence: from any served number to the charges it is made of."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from finops_api.access import Reader
+from finops_api.database import Pool, snapshot
+from finops_api.errors import DatabaseUnreachable, EmptyWindow, NotAllowed, UnknownFigure, documented
+from finops_api.evidence.models import ChargeInfo, Evidence, EvidenceQuery
+from finops_api.evidence.queries import charges_of, evidence
+
+router = APIRouter(prefix="/v1", tags=["evidence"])
+
+REFUSALS = documented(EmptyWindow, UnknownFigure, NotAllowed, DatabaseUnreachable)
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@router.get("/evidence", operation_id="getEvidence", responses=REFUSALS)
+async def get_evidence(query: Annotated[EvidenceQuery, Query()], pool: Pool, _: Reader) -> Evidence:
+    """A number computed again, how, and a page of the charges behind it, largest first.
+
+    Their sum over all pages is `rows_sum`; `matches` says whether it is what the served tables say.
+    """
+    async with snapshot(pool) as moment:
+        return await evidence(moment, query)
+
+
+@router.get("/evidence.csv", operation_id="downloadEvidence", responses=REFUSALS, response_class=StreamingResponse)
+async def download_evidence(query: Annotated[EvidenceQuery, Query()], pool: Pool, _: Reader) -> StreamingResponse:
+    """All charges behind a number, as CSV."""
+    async with snapshot(pool) as moment:  # refused before a byte is sent
+        await evidence(moment, query.model_copy(update={"limit": 1, "offset": 0}))
+
+    async def lines() -> AsyncIterator[str]:
+        yield _line(list(ChargeInfo.model_fields))
+        async with snapshot(pool) as moment:
+            async for charges in charges_of(moment, query):
+                yield "".join(_line([_safe(value) for value in charge.model_dump().values()]) for charge in charges)
+
+    headers = {"Content-Disposition": 'attachment; filename="charges.csv"'}
+    return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _safe(value: object) -> str:
+    """A value a spreadsheet will not run: names are written by anybody, and `=…` is a formula there."""
+    text = "" if value is None else str(value)
+    is_number = text.removeprefix("-").replace(".", "", 1).isdigit()
+    return f"'{text}" if text.startswith(FORMULA_STARTS) and not is_number else text
+
+
+def _line(values: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue()
