@@ -25,7 +25,6 @@ Flags = npt.NDArray[np.bool_]
 Row = npt.NDArray[np.float64]
 """One number for each series."""
 
-FEWER_ROWS: Final = 0.9
 ARRIVES_WITHIN_DAYS: Final = 14
 """So long a fall may be a row that is late. One row in a hundred comes two to ten days late."""
 LEARN_DAYS: Final = 21
@@ -39,6 +38,8 @@ STAYS_AFTER_DAYS: Final = 5
 """A new level that has lasted so long is the level."""
 RETURNS_WITHIN_DAYS: Final = 45
 """Going back to the level of before is the end of a told story, not another one."""
+CREPT_BY: Final = 0.30
+CREEPS_FOR_DAYS: Final = 21
 UNKNOWN_DEVIATION: Final = 0.10
 SILENT_SHARE: Final = 0.25
 SAME_EVENT_GAP_DAYS: Final = 3
@@ -161,7 +162,10 @@ class Walk:
         back = off & self._is_back(cost, shape[:, self.weekday[t]], t)
         off &= ~back
 
-        self.expected[:, t], self.score[:, t], self.flagged[:, t] = expected, score, off
+        crept, before = self._crept(shape, t)
+        crept &= ~off & ~back
+        self.expected[:, t] = np.where(crept, before * shape[:, self.weekday[t]], expected)
+        self.score[:, t], self.flagged[:, t] = score, off | crept
         self.deviation[:, t] = np.clip(relative, -self.k * scale, self.k * scale) if self._settled(t) else (
             np.clip(relative, -1, 1)
         )  # fmt: skip
@@ -172,6 +176,21 @@ class Walk:
         settled = self.days_off >= STAYS_AFTER_DAYS
         self._remember_level(settled & (self.known_until < t), level, t)
         self._follow(np.flatnonzero(settled), shape, t, STAYS_AFTER_DAYS)
+        self._remember_level(crept, before, t)
+
+    def _crept(self, shape: Series, t: int) -> tuple[Flags, Row]:
+        """Whether the last week is far above the weeks before the last three, with no day that was; and those weeks.
+
+        A level that rises a little every day is learned as fast as it rises.
+        """
+        if not self._settled(t):
+            return np.zeros(len(self.net), np.bool_), np.zeros(len(self.net))
+        flat = self.net[:, max(0, t - MEMORY_DAYS) : t + 1] / shape[:, self.weekday[max(0, t - MEMORY_DAYS) : t + 1]]
+        now, before = np.median(flat[:, -7:], 1), np.median(flat[:, :-CREEPS_FOR_DAYS], 1)
+        rose = now - before
+        far = (rose > CREPT_BY * before) & (rose > self.min_amount) & (before > self.min_amount)
+        goes_on = self.net[:, t] - before * shape[:, self.weekday[t]] > self.min_amount
+        return far & goes_on & (t > self.known_until) & ~self._silent(t), before
 
     def _settled(self, t: int) -> bool:
         return t - LEARN_DAYS >= SETTLE_DAYS
@@ -198,11 +217,14 @@ class Walk:
         return np.asarray(np.maximum(1.4826 * np.nanmedian(seen, axis=1), USUAL_FLOOR), np.float64)
 
     def _arriving(self, t: int) -> Flags:
-        """Series of which rows may still be on their way: fewer than usual, and the day is young."""
+        """Series of which rows may still be on their way: fewer than in each of three weeks, and the day is young.
+
+        A fall can wait: whoever is hurt by an outage knows before the bill does.
+        """
         if (self.complete_through - self.days[t]).days >= ARRIVES_WITHIN_DAYS:
             return np.zeros(len(self.net), np.bool_)
         same_weekday = self.charges[:, [t - 7, t - 14, t - 21]]
-        return np.asarray(self.charges[:, t] < FEWER_ROWS * np.median(same_weekday, axis=1), np.bool_)
+        return np.asarray(self.charges[:, t] < same_weekday.min(1), np.bool_)
 
     def _silent(self, t: int) -> Flags:
         """Series that cost next to nothing on over a quarter of their days: a weekday index means nothing there."""
