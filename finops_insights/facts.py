@@ -45,7 +45,10 @@ class Derived(_Source):
 
 
 class Stored(_Source):
-    """One column of one row of a table of ours."""
+    """One column of one row of a table of ours; the sum of it where the key names several rows.
+
+    `*` as the column is how many rows there are; a slash leads into JSON: `causes/0/share_percent`.
+    """
 
     kind: Literal["stored"] = "stored"
     table: str

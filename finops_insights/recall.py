@@ -11,6 +11,8 @@ from finops_warehouse.cells import cell_values
 from finops_warehouse.tables import metadata
 
 Asked = FromCell | Stored
+EVERY_ROW = "*"
+"""As the column of a stored fact: how many rows its key names."""
 
 
 def sources_of(facts: Iterable[Fact]) -> list[Asked]:
@@ -52,11 +54,16 @@ def as_recall(sources: Sequence[Asked], found: Iterable[Sequence[Any]]) -> Recal
 
 def _stored_value(source: Stored) -> sql.Composed:
     columns = metadata.tables[f"finops.{source.table}"].columns
-    unknown = sorted({source.column, *source.key} - {column.name for column in columns})
+    column, *steps = source.column.split("/")
+    unknown = sorted({column, *source.key} - {EVERY_ROW, *(column.name for column in columns)})
     if unknown:
         raise ValueError(f"{source.table} has no column {', '.join(unknown)}")
+    value: sql.Composable = sql.Identifier(column)
+    if steps:
+        value = sql.SQL("({} #>> {})").format(value, sql.Literal("{" + ",".join(steps) + "}"))
+    summed = sql.SQL("count(*)") if column == EVERY_ROW else sql.SQL("sum({}::numeric)").format(value)
     return sql.SQL("select {}::numeric from {} where {}").format(
-        sql.Identifier(source.column),
+        summed,
         sql.Identifier("finops", source.table),
         sql.SQL(" and ").join(
             sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in source.key.items()

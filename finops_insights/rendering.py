@@ -27,3 +27,8 @@ def render(template: str, facts: Mapping[str, Shown]) -> str:
 def tokens(template: str) -> list[str]:
     """The ids of the facts a template shows, in its order."""
     return TOKEN.findall(template)
+
+
+def token(name: str) -> str:
+    """The token of a fact."""
+    return "{{" + name + "}}"
