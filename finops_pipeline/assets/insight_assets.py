@@ -3,24 +3,20 @@
 Days that are not complete are built empty and asked for again: an unfinished day is in no test and no fit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any
 
 import dagster as dg
 import psycopg
 
 from finops_pipeline.assets.days import Metadata, build_each
 from finops_pipeline.assets.sql_assets import table_metadata
-from finops_pipeline.insight_days import Row, Written, replace_day
+from finops_pipeline.insight_days import Written, replace_day
 from finops_pipeline.partitions import LANE_TAG, MAX_DAYS_PER_RUN, usage_days
+from finops_pipeline.thoughts import ACCURACY, reader
 from finops_pipeline.warehouse import Warehouse, quiet_days
 from finops_warehouse import ledger
 from finops_warehouse.freshness import complete_through
-from finops_warehouse.sql_models import sql_model
-
-ACCURACY = sql_model("insights", "forecast_accuracy")
-Read = Callable[[date], tuple[dict[str, Sequence[Row]], int]]
 
 
 def days_back(reach: int) -> dg.TimeWindowPartitionMapping:
@@ -48,86 +44,42 @@ COSTS = "cost_by_project_service_daily"
 @insight(dg.AssetDep(COSTS, partition_mapping=days_back(185)), dg.AssetDep("aggregated_cost_data"))
 def cost_anomalies(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
     """Days on which an account, or a service in a project, cost more or less than its past explains."""
-    from finops_pipeline.anomalies import Watcher
-
-    with warehouse.connection() as connection:
-        watcher = Watcher(connection, quiet_days(warehouse.settings))
-
-        def read(day: date) -> tuple[dict[str, Sequence[Row]], int]:
-            rows, version = watcher.rows_of(day)
-            return {"cost_anomalies": rows}, version
-
-        _build(context, connection, read)
+    _build(context, warehouse)
 
 
 @insight(dg.AssetDep(COSTS, partition_mapping=days_back(185)))
 def cost_forecasts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
     """What the month and the next 30 days will cost, as of a day: by currency, account, project and service."""
-    from finops_pipeline.forecasts import Forecaster  # the forecasting library takes seconds to import
-
-    with warehouse.connection() as connection:
-        forecaster = Forecaster(connection, quiet_days(warehouse.settings))
-
-        def read(day: date) -> tuple[dict[str, Sequence[Row]], int]:
-            rows, version = forecaster.rows_of(day)
-            return {**rows}, version
-
-        _build(context, connection, read)
+    _build(context, warehouse)
 
 
 @insight(dg.AssetDep("cost_forecasts"), dg.AssetDep(COSTS), metadata=table_metadata(ACCURACY, ACCURACY.header.columns))
 def forecast_accuracy(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
     """The rolling back-test: what was forecast as of a day, against what came."""
-    with warehouse.connection() as connection:
-
-        def read(day: date) -> tuple[dict[str, Sequence[Row]], int]:
-            return {"forecast_accuracy": judged(connection, day)}, _version(connection, "forecast_accuracy", day)
-
-        _build(context, connection, read)
+    _build(context, warehouse)
 
 
 @insight(dg.AssetDep("aggregated_cost_data", partition_mapping=days_back(90)))
 def savings_recommendations(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
     """What could be saved, from billing rows alone: evidence, assumption, confidence, and three amounts."""
-    from finops_pipeline.savings import rows_of
-
-    with warehouse.connection() as connection:
-
-        def read(day: date) -> tuple[dict[str, Sequence[Row]], int]:
-            rows, version = rows_of(connection, day)
-            return {"savings_recommendations": rows}, version
-
-        _build(context, connection, read)
+    _build(context, warehouse)
 
 
-def judged(connection: psycopg.Connection, day: date) -> list[Row]:
-    """The forecasts as of a day against what came."""
-    complete = complete_through(connection)
-    if complete is None:
-        return []
-    cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
-    window: dict[str, Any] = {
-        "start_day": day, "end_day": date.fromordinal(day.toordinal() + 1), "complete_through": complete,
-    }  # fmt: skip
-    return [*cursor.execute(ACCURACY.as_psycopg(), window).fetchall()]
-
-
-def _version(connection: psycopg.Connection, asset: str, day: date) -> int:
-    complete = complete_through(connection)
-    return ledger.insight_versions(connection, asset, complete).get(day, 0) if complete else 0
-
-
-def _build(context: dg.AssetExecutionContext, connection: psycopg.Connection, read: Read) -> None:
+def _build(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
     asset = context.asset_key.path[-1]
+    with warehouse.connection() as connection:
+        read = reader(asset, connection, quiet_days(warehouse.settings))
 
-    def build(key: str) -> Metadata:
-        day = date.fromisoformat(key)
-        if context.run.tags.get(LANE_TAG) == "sync" and (kept := _kept(connection, asset, day)) is not None:
-            return _metadata(kept)
-        rows, version = read(day)
-        return _metadata(replace_day(connection, asset, day, rows, source_version=version, run_id=context.run.run_id))
+        def build(key: str) -> Metadata:
+            day = date.fromisoformat(key)
+            if context.run.tags.get(LANE_TAG) == "sync" and (kept := _kept(connection, asset, day)) is not None:
+                return _metadata(kept)
+            rows, version = read(day)
+            return _metadata(
+                replace_day(connection, asset, day, rows, source_version=version, run_id=context.run.run_id)
+            )
 
-    build_each(context, connection, build)
+        build_each(context, connection, build)
 
 
 def _kept(connection: psycopg.Connection, asset: str, day: date) -> Written | None:

@@ -1,0 +1,60 @@
+"""How each table of insights reads its days: what it is made of, and how far that had come when it was read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+
+import psycopg
+
+from finops_pipeline.insight_days import Row
+from finops_warehouse import ledger
+from finops_warehouse.freshness import complete_through
+from finops_warehouse.sql_models import sql_model
+
+ACCURACY = sql_model("insights", "forecast_accuracy")
+
+Read = Callable[[date], tuple[Mapping[str, Sequence[Row]], int]]
+"""The rows of a day by table, and the version of what they were made from; 0 for a day that is not complete."""
+
+
+def reader(asset: str, connection: psycopg.Connection, quiet_days: frozenset[date]) -> Read:
+    """The reader of an asset. Ask it for the days of a run in order: neighbouring days share their work."""
+    match asset:
+        case "cost_anomalies":
+            from finops_pipeline.anomalies import Watcher
+
+            watcher = Watcher(connection, quiet_days)
+
+            def anomalies(day: date) -> tuple[Mapping[str, Sequence[Row]], int]:
+                rows, version = watcher.rows_of(day)
+                return {asset: rows}, version
+
+            return anomalies
+        case "cost_forecasts":
+            from finops_pipeline.forecasts import Forecaster  # the forecasting library takes seconds to import
+
+            return Forecaster(connection, quiet_days).rows_of
+        case "forecast_accuracy":
+            return lambda day: _judged(connection, day)
+        case "savings_recommendations":
+            from finops_pipeline import savings
+
+            def recommendations(day: date) -> tuple[Mapping[str, Sequence[Row]], int]:
+                rows, version = savings.rows_of(connection, day)
+                return {asset: rows}, version
+
+            return recommendations
+        case _:
+            raise ValueError(f"{asset} is no table of insights")
+
+
+def _judged(connection: psycopg.Connection, day: date) -> tuple[Mapping[str, Sequence[Row]], int]:
+    """The forecasts as of a day against what came."""
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read")
+        complete = complete_through(connection)
+        if complete is None:
+            return {"forecast_accuracy": []}, 0
+        version = ledger.insight_versions(connection, "forecast_accuracy", complete).get(day, 0)
+        window = {"start_day": day, "end_day": day + timedelta(days=1), "complete_through": complete}
+        cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+        return {"forecast_accuracy": cursor.execute(ACCURACY.as_psycopg(), window).fetchall()}, version
