@@ -5,16 +5,18 @@ words follow the direction of the fact they stand beside, and every figure, name
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from finops_insights.claims import Template
-from finops_insights.facts import Fact
+from finops_insights.facts import Fact, FromCell
 from finops_insights.rendering import token
 from finops_insights.subjects import Subject
 
 ENGINE = "rules"
 _CAUSE = {"project": "project", "service": "service", "sku": "SKU", "region": "region"}
-_NOTHING_NEAR = 1
-"""In percent: below it, and above minus it, an amount is called about the same."""
+_ABOUT_THE_SAME = 1
+_ALL = Decimal("99.5")
+"""In percent."""
 
 
 def write(subject: Subject) -> Template:
@@ -35,10 +37,11 @@ def _day(subject: Subject) -> Template:
     facts = subject.facts
     compared = "f_change" in facts
     headline = "{{f_month}}: {{f_spend}} spent so far"
-    if compared and not _is_flat(subject):
-        headline += f", {_much(facts, 'f_change')} {_than(facts['f_change'])} in the {{{{f_days}}}} before"
+    if compared and _is_flat(facts, "f_change"):
+        headline += ", about as much as on the same days of the month before"
     elif compared:
-        headline += ", about as much as in the {{f_days}} before"
+        than = _than(facts["f_change"])
+        headline += f", {_much(facts, 'f_change')} {than} on the same days of the month before"
     sentences = [
         _spent_so_far(subject),
         *_movers(facts, "service", "Of the services, "),
@@ -52,13 +55,16 @@ def _day(subject: Subject) -> Template:
 
 def _spent_so_far(subject: Subject) -> str:
     facts = subject.facts
-    window = "from {{f_first_day}} to {{f_day}}" if facts["f_days"].value != 1 else "on {{f_day}}"
-    said = f"{{{{f_spend}}}} was spent {window}"
+    whole = facts["f_spend"]
+    assert isinstance(whole.source, FromCell)
+    is_one_day = whole.source.cell.last_day == whole.source.cell.start
+    said = "{{f_spend}} was spent " + ("on {{f_day}}" if is_one_day else "from {{f_first_day}} to {{f_day}}")
     if "f_change" not in facts:
         return f"{said}; there are too few earlier days to compare that with."
+    then = "on {{f_before_first}}" if is_one_day else "from {{f_before_first}} to {{f_before_last}}"
     if facts["f_change"].direction is None:
-        return f"{said}, as much as in the {{{{f_days}}}} before."
-    return f"{said}, {{{{f_change}}}} {_than(facts['f_change'])} the {{{{f_before}}}} of the {{{{f_days}}}} before."
+        return f"{said}, as much as {then}."
+    return f"{said}, {{{{f_change}}}} {_than(facts['f_change'])} the {{{{f_before}}}} {then}."
 
 
 def _movers(facts: Mapping[str, Fact], kind: str, opening: str) -> list[str]:
@@ -67,9 +73,9 @@ def _movers(facts: Mapping[str, Fact], kind: str, opening: str) -> list[str]:
     for place, name in enumerate(names):
         fact = facts[f"{name}_change"]
         verb = "rose" if fact.direction == "up" else "fell"
-        most = " most" if place == 0 and len(names) > 1 else ""
+        most = " most," if place == 0 and len(names) > 1 else ""
         first = opening if place == 0 else ""
-        sentences.append(f"{first}{token(name)} {verb}{most}, by {{{{{name}_change}}}} to {{{{{name}_now}}}}.")
+        sentences.append(f"{first}{token(name)} {verb}{most} by {{{{{name}_change}}}} to {{{{{name}_now}}}}.")
     return sentences
 
 
@@ -80,11 +86,9 @@ def _outlook(subject: Subject) -> list[str]:
     said = ["{{f_forecast_month}} is expected to come to {{f_forecast}}."]
     said.append("In {{f_forecast_certainty}} of cases it ends between {{f_forecast_low}} and {{f_forecast_high}}.")
     change = facts.get("f_forecast_change")
-    if change is not None and change.direction is not None:
-        than = _than(change)
-        said.append(
-            f"That would be {{{{f_forecast_change}}}} {than} the {{{{f_last_month_spend}}}} of {{{{f_last_month}}}}."
-        )
+    if change is not None:
+        than = "about as much as" if _is_flat(facts, "f_forecast") else f"{{{{f_forecast_change}}}} {_than(change)}"
+        said.append(f"That would be {than} the {{{{f_last_month_spend}}}} of {{{{f_last_month}}}}.")
     if "forecast" in subject.notes:
         said.append("The forecast rests on little history.")
     return said
@@ -101,8 +105,8 @@ def _savings(facts: Mapping[str, Fact]) -> list[str]:
     if "f_savings" not in facts:
         return []
     if "f_saving_amount" not in facts:
-        return ["About {{f_savings}} could be saved, by this: {{f_saving}}."]
-    return ["About {{f_savings}} could be saved; the largest part is {{f_saving}}, with {{f_saving_amount}}."]
+        return ["About {{f_savings}} could be saved, by this: “{{f_saving}}”."]
+    return ["About {{f_savings}} could be saved; the largest part is “{{f_saving}}”, with {{f_saving_amount}}."]
 
 
 # -- an invoice month
@@ -114,8 +118,14 @@ def _month(subject: Subject) -> Template:
         headline = "{{f_month}}: {{f_total}} so far"
         opening = "The charges on the invoices of {{f_month}} come to {{f_total}} so far; the month is still open."
         return Template(headline=headline, body=opening)
+    if "coverage" in subject.notes:
+        headline = "{{f_month}}: {{f_total}} since {{f_first_day}}"
+        opening = (
+            "Charges before {{f_first_day}} are not here. Those since then on the invoices of {{f_month}} come to "
+        )
+        return Template(headline=headline, body=opening + "{{f_total}}.")
     headline = "{{f_month}} came to {{f_total}}"
-    opening = "The charges on the invoices of {{f_month}} add up to {{f_total}}"
+    opening = "The charges on the invoices of {{f_month}} come to {{f_total}}"
     change = facts.get("f_change")
     if change is None:
         opening += "; the month before is not complete here, so there is nothing to compare it with."
@@ -160,7 +170,8 @@ def _anomaly(subject: Subject) -> Template:
     else:
         headline = f"{who} cost {{{{f_excess}}}} {_than(excess)} expected {when}"
         part = f", {{{{f_excess_percent}}}} {_than(excess).split()[0]}" if "f_excess_percent" in facts else ""
-        opening = f"It cost {{{{f_actual}}}} where {{{{f_expected}}}} was expected{part}."
+        expected = "nothing" if facts["f_expected"].value == 0 else "{{f_expected}}"
+        opening = f"It cost {{{{f_actual}}}} where {expected} was expected{part}."
     sentences = [opening, *_duration(subject), *_why(subject), *_state(subject)]
     return Template(headline=headline, body=" ".join(sentences), check=_what_to_check(subject))
 
@@ -184,7 +195,7 @@ def _why(subject: Subject) -> list[str]:
         share = subject.facts[f"{name}_share"].value
         kind = _CAUSE[subject.entities[name].kind]
         within = "Within it, the" if place else "The"
-        if share is not None and share >= 100:
+        if share is not None and share >= _ALL:
             sentences.append(f"{within} {kind} {token(name)} explains all of the difference.")
         else:
             sentences.append(f"{within} {kind} {token(name)} explains {{{{{name}_share}}}} of the difference.")
@@ -198,7 +209,9 @@ def _state(subject: Subject) -> list[str]:
                 return ["It is over: on {{f_day}} the cost was {{f_now}}, as usual."]
             return ["It is over."]
         case "it went on":
-            return [f"It was still open at the end of {token('f_last' if 'f_last' in subject.facts else 'f_start')}."]
+            return [
+                f"It was still going on at the end of {token('f_last' if 'f_last' in subject.facts else 'f_start')}."
+            ]
         case _:
             return ["It has stayed: on {{f_day}} the cost was {{f_now}}, and that counts as usual from now on."]
 
@@ -243,9 +256,9 @@ def _much(facts: Mapping[str, Fact], change: str) -> str:
     return token(percent if percent in facts else change)
 
 
-def _is_flat(subject: Subject) -> bool:
-    percent = subject.facts.get("f_change_percent")
-    change = subject.facts["f_change"]
+def _is_flat(facts: Mapping[str, Fact], name: str) -> bool:
+    """Whether a change is too small to have a direction worth a headline."""
+    percent = facts.get("f_change_percent" if name == "f_change" else f"{name}_change")
     if percent is None or percent.value is None:
-        return change.direction is None
-    return abs(percent.value) < _NOTHING_NEAR
+        return name in facts and facts[name].direction is None
+    return abs(percent.value) < _ABOUT_THE_SAME

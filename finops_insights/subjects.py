@@ -24,7 +24,7 @@ SubjectKind = Literal["spend_summary", "anomaly"]
 Period = Literal["day", "month"]
 Severity = Literal["low", "medium", "high"]
 
-NAME_LIMIT: Final = 64
+NAME_LIMIT: Final = 96
 MOVERS: Final = {"service": 3, "project": 2}
 """How many are named."""
 MOVED_AT_LEAST = Decimal("0.01")
@@ -32,7 +32,8 @@ MOVED_AT_LEAST = Decimal("0.01")
 SUMMED_DAYS: Final = 10
 """The expected cost of a longer event is taken from its excess and not added up day by day: a text holds 40 facts."""
 NOBODY = {"project": "charges without a project", "service": "charges without a service"}
-HUNDRED = Decimal(100)
+LARGEST_PERCENT = Decimal(1000)
+"""A larger change says only that there was hardly anything before; its amount is shown alone."""
 
 
 class Entity(NamedTuple):
@@ -203,10 +204,14 @@ def month_to_date(day: date) -> tuple[date, date]:
     return day.replace(day=1), day + timedelta(days=1)
 
 
-def just_before(window: tuple[date, date]) -> tuple[date, date]:
-    """As many days, just before: what the API calls the previous period."""
+def same_days_before(window: tuple[date, date]) -> tuple[date, date]:
+    """As many days of the month before, all of them where it has fewer.
+
+    Not the days just before: taxes and fees are billed on certain days of a month, and would look like news.
+    """
     start, end = window
-    return start - (end - start), start
+    first = month_before(start)
+    return first, min(first + (end - start), start)
 
 
 def month_before(first: date) -> date:
@@ -241,14 +246,13 @@ def of_month(rows: MonthRows) -> list[Subject]:
 
 def _day_summary(rows: DayRows, currency: str) -> Subject:
     window = month_to_date(rows.day)
-    before = just_before(window)
+    before = same_days_before(window)
     spent = [row for row in rows.spent if row.billing_currency == currency]
     made = _Making(currency)
     notes: dict[str, str] = {}
     made.month("f_month", "the month", window[0])
-    made.day("f_first_day", "the first day of the month", window[0])
+    made.day("f_first_day", "the first day that is counted", max(window[0], rows.first_day))
     made.day("f_day", "the last day that is counted", rows.day)
-    made.days("f_days", "how many days of the month are counted", (window[1] - window[0]).days)
     made.cell(
         "f_spend",
         "spent in the month so far",
@@ -257,7 +261,9 @@ def _day_summary(rows: DayRows, currency: str) -> Subject:
     )
     if rows.first_day <= before[0]:
         cell = Cell(start=before[0], end=before[1], billing_currency=currency)
-        made.cell("f_before", "spent in as many days just before the month", _sum(s.before for s in spent), cell)
+        made.day("f_before_first", "the first day of those compared with", before[0])
+        made.day("f_before_last", "the last day of those compared with", before[1] - timedelta(days=1))
+        made.cell("f_before", "spent on the same days of the month before", _sum(s.before for s in spent), cell)
         made.change("f_change", "the change between the two", "f_spend", "f_before")
         made.change_percent("f_change_percent", "the change as a part of what was spent before", "f_spend", "f_before")
         made.movers(spent, window, before, {})
@@ -392,6 +398,9 @@ def _month_summary(rows: MonthRows, invoice: InvoiceMonth) -> Subject:
     made = _Making(currency)
     notes = {"state": "the month is over" if rows.is_over else "the month is not over"}
     made.month("f_month", "the month", rows.month)
+    if rows.first_day > rows.month:
+        notes["coverage"] = "the first days of the month are missing"
+        made.day("f_first_day", "the first day that is counted", rows.first_day)
     on_invoice = {"invoice_month": [f"{rows.month:%Y%m}"]}
     total = Cell(start=rows.window[0], end=rows.window[1], billing_currency=currency, filters=on_invoice)
     made.cell("f_total", "all charges on the invoices of the month", invoice.billed_cost, total)
@@ -504,7 +513,7 @@ class _Making:
     def change_percent(self, name: str, label: str, new: str, old: str) -> None:
         """The same as a part of the old; nothing where the old is nothing, or so little that the part is no news."""
         value, source = self._derived("change_percent", (new, old))
-        if value is not None and abs(value) < 100 * HUNDRED:
+        if value is not None and abs(value) < LARGEST_PERCENT:
             way = _way(value)
             self._add(name, label, "percent", write.percent(abs(value)), value=value, source=source, direction=way)
 
