@@ -5,6 +5,7 @@ a minute; and in the transaction that stores a text, every figure in it is compu
 whose costs moved in between is read and written again, and never stored half old.
 """
 
+import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -420,7 +421,7 @@ SAME = ("insight_id", "input_hash", "engine", "fallback_reason", "template")
 
 
 def _comparable(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return sorted(repr([row[name] for name in SAME]) for row in rows)
+    return sorted(json.dumps([row[name] for name in SAME], sort_keys=True) for row in rows)
 
 
 def _log(connection: psycopg.Connection, place: _Place, narrated: Sequence[Narrated], run_id: str) -> None:

@@ -2,11 +2,14 @@
 
 import difflib
 import os
+from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -22,6 +25,15 @@ OUR_PREFIXES = ("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DA
 
 
 EARLIEST = date(2024, 1, 1)
+LLM_NEEDS = {
+    "openai": ("llm_model_name", "llm_api_key"),
+    "anthropic": ("llm_model_name", "llm_api_key"),
+    "vertex": ("llm_model_name", "llm_vertex_project", "llm_vertex_location"),
+    "local": ("llm_model_name", "llm_base_url"),
+    "any": ("llm_model_name", "llm_api_key", "llm_base_url", "llm_vertex_project", "llm_vertex_location"),
+}
+"""What a language model cannot be asked without, by provider."""
+
 SECRETS = Path("/run/secrets")
 """Where Compose and Kubernetes put secrets: a file named like the setting, in small letters."""
 
@@ -90,6 +102,33 @@ class Settings(BaseSettings):
     alert_webhook_url: SecretStr | None = None
     """Where failed runs and parked partitions are reported, as a JSON POST. Unset: only Dagster and status say it."""
 
+    llm_provider: Literal["none", "openai", "anthropic", "vertex", "local"] = "none"
+    """Who writes the sentences: `none` is our own rules; `local` is any server that speaks OpenAI's protocol."""
+
+    llm_model_name: str | None = None
+    """The provider's name of the model. Needed by every provider."""
+
+    llm_api_key: SecretStr | None = None
+    """The key for openai and anthropic, and for a local server that wants one. Vertex uses the machine's identity."""
+
+    llm_base_url: str | None = None
+    """Where the provider is, when that is not its usual place. Needed by `local`: `http://127.0.0.1:11434/v1`."""
+
+    llm_vertex_project: str | None = None
+    """Google Cloud project that pays for Vertex AI. Needed by `vertex`."""
+
+    llm_vertex_location: str | None = None
+    """Region Vertex AI is asked in, or `global`. Needed by `vertex`."""
+
+    llm_timeout_seconds: float = Field(default=30, gt=0, le=600)
+    """How long one answer may take; after two more tries our own rules write."""
+
+    llm_max_usd_per_run: Decimal = Field(default=Decimal(5), ge=0)
+    """A run that has spent so much asks no model any more. Counts calls whose price is known."""
+
+    llm_max_tokens_per_run: int = Field(default=2_000_000, ge=0)
+    """A run that has sent and received so many tokens asks no model any more."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """How much is logged."""
 
@@ -131,12 +170,7 @@ class Settings(BaseSettings):
     def _is_loopback(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        host = value.split("://")[-1].split("/")[0].rsplit(":", 1)[0].strip("[]")
-        try:
-            loopback = host == "localhost" or ip_address(host).is_loopback
-        except ValueError:
-            loopback = False
-        if not loopback:
+        if not is_loopback(value.split("://")[-1].split("/")[0].rsplit(":", 1)[0].strip("[]")):
             # It is spoken to without credentials or encryption: only a test server may be.
             raise ValueError("may only name this machine (127.0.0.1, [::1] or localhost)")
         return value
@@ -148,6 +182,38 @@ class Settings(BaseSettings):
             raise ValueError(
                 "BIGQUERY_API_ENDPOINT or BIGQUERY_STORAGE_ENDPOINT is set but BILLING_EXPORT_URL is not bigquery://…"
             )
+        return self
+
+    @field_validator("llm_model_name", "llm_base_url", "llm_vertex_project", "llm_vertex_location", "llm_api_key")
+    @classmethod
+    def _empty_is_unset(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        said = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return value if said else None  # deployments often declare every variable, and leave some empty
+
+    @field_validator("llm_base_url")
+    @classmethod
+    def _is_a_web_address(cls, value: str | None) -> str | None:
+        if value is not None and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
+            raise ValueError("is not an address; write https://host/path or http://127.0.0.1:11434/v1")
+        return value
+
+    @model_validator(mode="after")
+    def _the_model_can_be_asked(self) -> Self:
+        """A half-made choice must not silently mean the rules."""
+        given = [name for name in LLM_NEEDS["any"] if getattr(self, name) is not None]
+        if self.llm_provider == "none":
+            if given:
+                raise ValueError(
+                    f"{_variables(given)} is set but LLM_PROVIDER is none. Name the provider, or unset the others."
+                )
+            return self
+        missing = [name for name in LLM_NEEDS[self.llm_provider] if name not in given]
+        if missing:
+            raise ValueError(f"{_variables(missing)} is not set, and LLM_PROVIDER={self.llm_provider} needs it.")
+        if self.llm_provider == "vertex" and self.llm_api_key is not None:
+            raise ValueError("LLM_API_KEY is set but LLM_PROVIDER=vertex uses the machine's Google identity. Unset it.")
+        if self.llm_provider != "local" and self.llm_base_url is not None and not _is_safe(self.llm_base_url):
+            raise ValueError("LLM_BASE_URL would carry credentials in the clear. Write https://, or name this machine.")
         return self
 
     @property
@@ -167,6 +233,23 @@ class Settings(BaseSettings):
     def sample_folder(self) -> Path:
         """Where the sample export lives when no other export is named."""
         return self.finops_home / "sample"
+
+
+def _variables(names: Sequence[str]) -> str:
+    return ", ".join(name.upper() for name in names)
+
+
+def _is_safe(url: str) -> bool:
+    """Whether a secret may be sent there: encrypted, or not leaving this machine."""
+    return url.startswith("https://") or is_loopback(urlsplit(url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def sqlalchemy_url(dsn: str, driver: str) -> URL:
