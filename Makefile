@@ -7,10 +7,12 @@ CODE := $(sort $(wildcard finops_*)) tests $(wildcard benchmarks)
 # A journey is minutes of waiting for real processes; begun last, one worker would wait for it alone.
 LONGEST_FIRST := tests/journeys tests
 BENCHMARKS := $(filter-out __init__ warehouse,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
+WEB := finops_api/web/index.html
+WEB_SOURCES := .ci/web .ci/node $(shell find dashboard \( -name node_modules -o -name dist \) -prune -o -type f -print)
 LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-strip-extras --python-version 3.11 --universal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove lint bench lock browser
+.PHONY: help setup web demo test prove lint bench lock browser
 
 help: ## Say what can be made
 	@awk -F ' ## ' '/^[a-z]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,13 +31,18 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup ## Build and serve everything on invented data: API on :8000, Dagster on :3000
+web: setup $(WEB) ## Build the dashboard; does nothing when it is up to date
+
+$(WEB): $(WEB_SOURCES) | $(INSTALLED)
+	@.ci/web
+
+demo: setup web ## Build and serve everything on invented data: API on :8000, Dagster on :3000
 	$(VENV)/bin/finops demo $(ARGS)
 
-test: setup ## Run every test; ARGS="-k ledger" picks some
+test: setup web ## Run every test; ARGS="-k ledger" picks some
 	@chromium="$$(.ci/browser)" && CHROMIUM="$$chromium" $(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST_FIRST) $(ARGS)
 
-prove: setup ## Run the long proofs as well (kills, whole years of days), one after the other
+prove: setup web ## Run the long proofs as well (kills, whole years of days), one after the other
 	@chromium="$$(.ci/browser)" && CHROMIUM="$$chromium" FINOPS_PROVE=1 $(VENV)/bin/pytest $(ARGS)
 
 lint: setup ## Check style and types
@@ -55,3 +62,4 @@ lock: setup ## Pin every dependency again: requirements.txt, and from it those o
 	$(LOCK) $(ARGS) pyproject.toml -c requirements.txt --extra api -o deploy/requirements-api.txt
 	$(LOCK) $(ARGS) pyproject.toml -c requirements.txt --extra pipeline --extra webserver -o deploy/requirements-pipeline.txt
 	$(LOCK) $(ARGS) -c requirements.txt deploy/requirements-build.in -o deploy/requirements-build.txt
+	$(LOCK) $(ARGS) dashboard/requirements-node.in -o dashboard/requirements-node.txt

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
-from finops_api import errors
+from finops_api import dashboard, errors
 from finops_api.catalogue.routes import router as catalogue
 from finops_api.costs.routes import router as costs
 from finops_api.database import pool
@@ -59,4 +59,5 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
     errors.install(app)
     for router in (costs, catalogue, insights, evidence, health):
         app.include_router(router)
+    dashboard.install(app)
     return app

@@ -1,0 +1,45 @@
+import { useMeta } from './api/queries'
+import { Refused } from './api/client'
+import { useView } from './lib/useView'
+import { Overview } from './panels/Overview'
+import { TokenForm } from './panels/TokenForm'
+import { TopBar } from './panels/TopBar'
+import { Failed, Loading } from './parts/PanelState'
+
+/** The one screen, once it is known how far the numbers go. */
+export function App() {
+  const meta = useMeta()
+  const viewing = useView()
+  if (meta.data) {
+    return (
+      <>
+        <TopBar meta={meta.data} currency={viewing.view.currency} />
+        <Overview meta={meta.data} viewing={viewing} />
+      </>
+    )
+  }
+  return (
+    <>
+      <TopBar meta={null} currency={null} />
+      <main className="page" tabIndex={-1}>
+        <h1 className="unseen">Overview</h1>
+        {meta.isPending && <div className="panel first-load"><Loading what="the overview" /></div>}
+        {meta.error && <FirstFailure error={meta.error} again={() => void meta.refetch()} />}
+      </main>
+    </>
+  )
+}
+
+function FirstFailure({ error, again }: { error: Error; again: () => void }) {
+  if (error instanceof Refused && error.status === 401) return <TokenForm signedIn={again} />
+  if (error instanceof Refused && error.title === 'NothingLoaded') {
+    return (
+      <div className="panel panel-state">
+        <p className="panel-state-title">No costs are loaded yet.</p>
+        <p>{error.message}</p>
+        <div className="buttons"><button type="button" className="primary" onClick={again}>Look again</button></div>
+      </div>
+    )
+  }
+  return <div className="panel"><Failed what="The overview" error={error} again={again} /></div>
+}
