@@ -51,6 +51,9 @@ DAILY: Final = "llm_insights"
 MONTHLY: Final = "llm_insights_monthly"
 """How the two are called in the ledger; both write the table llm_insights."""
 
+DAYS_BACK: Final = 62
+"""How far back a day's text looks: to the first of the month before."""
+
 ALIAS_KEY: Final = "aliases"
 KEY_BYTES: Final = 32
 TRIES: Final = 3
@@ -87,8 +90,9 @@ class NarratedPartition:
 
 
 def build_day_insights(connection: psycopg.Connection, day: date, service: LLMService) -> list[Narrated]:
-    """The texts about a day as its rows are now. Stores nothing but the aliases a model is told."""
-    return _written(connection, of_day(read_day(connection, day)), service)
+    """The texts about a day as its rows are now; none while it is not complete. Stores only aliases a model is told."""
+    rows = read_day(connection, day)
+    return _written(connection, of_day(rows) if rows else [], service)
 
 
 def build_month_insights(connection: psycopg.Connection, invoice_month: str, service: LLMService) -> list[Narrated]:
@@ -119,6 +123,38 @@ def rebuild_insights_of_month(
     return _rebuild(
         connection, place, lambda: build_month_insights(connection, invoice_month, service), run_id, source_version
     )
+
+
+def source_version_of_day(connection: psycopg.Connection, day: date) -> int:
+    """How far everything a day's texts look at has come; 0 while the day is not complete."""
+    complete = complete_through(connection)
+    if complete is None or day > complete:
+        return 0
+    [(version,)] = connection.execute(
+        """
+        select coalesce(max(version), 0) from finops.materialisation
+        where (asset = any(%(looking_back)s) and partition_key between %(first)s and %(day)s)
+        or (asset = any(%(of_the_day)s) and partition_key = %(day)s)
+        """,
+        {
+            "looking_back": ["cost_by_project_service_daily", "cost_anomalies"],
+            "of_the_day": ["cost_forecasts", "savings_recommendations"],
+            "first": (day - timedelta(days=DAYS_BACK)).isoformat(),
+            "day": day.isoformat(),
+        },
+    ).fetchall()
+    return int(version)
+
+
+def source_version_of_month(connection: psycopg.Connection, invoice_month: str) -> int:
+    """How far the invoice month and the one before have come."""
+    months = [invoice_month, f"{month_before(first_of(invoice_month)):%Y%m}"]
+    [(version,)] = connection.execute(
+        "select coalesce(max(version), 0) from finops.materialisation "
+        "where asset = 'invoice_months' and partition_key = any(%s)",
+        [months],
+    ).fetchall()
+    return int(version)
 
 
 def first_of(invoice_month: str) -> date:
@@ -170,12 +206,15 @@ SAVINGS = """
 FIRST_DAY = "select min(usage_day) from finops.cost_by_service_daily"
 
 
-def read_day(connection: psycopg.Connection, day: date) -> DayRows:
-    """Everything a day's texts are made of, of one snapshot."""
+def read_day(connection: psycopg.Connection, day: date) -> DayRows | None:
+    """Everything a day's texts are made of, of one snapshot; None while the day is not complete."""
     window = month_to_date(day)
     before, before_end = same_days_before(window)
     windows = {"day": day, "start": window[0], "end": window[1], "before": before, "before_end": before_end}
     with _snapshot(connection):
+        complete = complete_through(connection)
+        if complete is None or day > complete:
+            return None
         [(first_day,)] = connection.execute(FIRST_DAY).fetchall()
         anomalies = connection.cursor(row_factory=class_row(AnomalyDay)).execute(ANOMALIES, windows).fetchall()
         return DayRows(
@@ -441,3 +480,18 @@ def _log(connection: psycopg.Connection, place: _Place, narrated: Sequence[Narra
                 n.call.cost_usd, n.call.latency_ms, Jsonb(n.call.payload), run_id,
             ],
         )  # fmt: skip
+
+
+def fallbacks(connection: psycopg.Connection, period: str, first: str | None, last: str | None) -> dict[str, int]:
+    """How many texts of these partitions the rules had to write for a model, by reason."""
+    key = "period_start::text" if period == "day" else "to_char(period_start, 'YYYYMM')"
+    rows = connection.execute(
+        f"""
+        select fallback_reason, count(*) from finops.llm_insights
+        where period = %(period)s and fallback_reason is not null
+        and (%(first)s::text is null or {key} >= %(first)s) and (%(last)s::text is null or {key} <= %(last)s)
+        group by 1 order by 2 desc, 1
+        """,  # noqa: S608 -- one of the two above
+        {"period": period, "first": first, "last": last},
+    ).fetchall()
+    return dict(rows)
