@@ -1,5 +1,6 @@
 """Writing what was thought about a day: whole, in one transaction, stamped with how far its sources had come."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,7 +14,6 @@ from finops_warehouse import ledger
 from finops_warehouse.tables import metadata
 
 Row = Mapping[str, Any]
-JSON = ("JSONB",)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def replace_day(
     with connection.transaction():
         ledger.lock_partition(connection, asset, day.toordinal())
         before = [_held(connection, table, day) for table in rows]
-        after = [sorted(map(repr, (_comparable(table, row) for row in given))) for table, given in rows.items()]
+        after = [_comparable(table, given) for table, given in rows.items()]
         count = len(next(iter(rows.values())))
         is_built = connection.execute(
             "select from finops.materialisation where asset = %s and partition_key = %s", [asset, day.isoformat()]
@@ -68,17 +68,25 @@ def _day_of(table: str) -> sql.Identifier:
 
 def _held(connection: psycopg.Connection, table: str, day: date) -> list[str]:
     statement = sql.SQL("select * from {} where {} = %s").format(sql.Identifier("finops", table), _day_of(table))
-    return sorted(map(repr, connection.execute(statement, [day]).fetchall()))
+    cursor = connection.cursor(row_factory=psycopg.rows.dict_row).execute(statement, [day])
+    return _comparable(table, cursor.fetchall())
 
 
-def _comparable(table: str, row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in _columns(table))
+def _comparable(table: str, rows: Sequence[Row]) -> list[str]:
+    """Rows as text, in an order of their own; JSON in the order of its keys, since Postgres keeps another one."""
+    names, as_json = _columns(table), _json_columns(table)
+    return sorted(
+        repr([json.dumps(row[name], sort_keys=True) if name in as_json else row[name] for name in names])
+        for row in rows
+    )
+
+
+def _json_columns(table: str) -> set[str]:
+    return {column.name for column in metadata.tables[f"finops.{table}"].columns if str(column.type) == "JSONB"}
 
 
 def _copy(connection: psycopg.Connection, table: str, rows: Sequence[Row]) -> None:
-    columns = metadata.tables[f"finops.{table}"].columns
-    as_json = {column.name for column in columns if str(column.type) in JSON}
-    names = [column.name for column in columns]
+    names, as_json = _columns(table), _json_columns(table)
     statement = sql.SQL("copy {} ({}) from stdin").format(
         sql.Identifier("finops", table), sql.SQL(", ").join(map(sql.Identifier, names))
     )
