@@ -92,20 +92,24 @@ _CONTRARY: Mapping[Direction, tuple[re.Pattern[str], re.Pattern[str]]] = {"up": 
 
 ORDINARY_WORDS = frozenset(
     """
-    a about account across after all also among an and anomaly anomalies any are as ask at be been before began
-    behind belongs between bill billed bills booked but by came can cases cent change changed changes charge charges
-    check come comes compare compared complete cost costs could credit credits days deployed did differs difference
-    during each ended equals estimate every everything expected explains fell few fewer forecast found from going had
-    handed has have history how if in invoice invoices is it its jobs larger largest last least less level likely
-    little look made many meant month months more most much needed new no none normal not nothing of on open or other
-    others out over own part parts past project projects quota rather region rest rests resized rose same saved
-    saving scheduled see service services should since so some something spend spent spread started still stopped
-    switched taken text than that the their there these they this those to too total unusual up usage was were what
-    when where whether which while who whom why will with would yet
+    a about account across after all also among amount an and anomalies anomaly any anybody are as ask asking at be
+    been before began behind belongs beside between bill billed billing bills booked but by came can cases cent
+    change changed changes charge charges check checker come comes compare compared complete cost costs could counts
+    coverage credit credits day days deployed did difference differs direction discount does down during each
+    earlier end ended ends engine equals estimate every everything expected explains export fact facts far fell few
+    fewer figure first follow for forecast found from go going had handed has have headline here history hold how if
+    in invoice invoices is it its jobs kind language larger largest last late least less level likely little look
+    made many meant model month months more most much name needed needs new no none normal not nothing now of off on
+    one open or other others otherwise out over own part parts past percent plain price project projects purpose
+    quota rather refused region resized rest rests rose round rules run runs s same saved saving say scheduled see
+    sentences service services set share should since sku small so some something spend spent spread stand started
+    state stayed still stopped subject switched taken text texts than that the their then there these they this
+    those through to token too total unusual up usage usual was way went were what when where whether which while
+    who whom why will with within without words worth would writes yet
     """.split()  # noqa: SIM905 -- a list of strings would fill a page
 )
-"""Words that sentences about costs are made of. A project called so cannot be told from the word, and is not looked
-for: otherwise whoever may create a project could take everybody's sentences away."""
+"""Words that sentences about costs are made of. A project called by such words cannot be told from them, and is not
+looked for: otherwise whoever may create a project could take everybody's sentences away."""
 
 
 class Template(BaseModel):
@@ -185,7 +189,7 @@ def _names_in(text: str, names: Collection[str]) -> bool:
     said = " ".join(text.casefold().split())
     for name in names:
         looked_for = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        if len(looked_for) < 2 or looked_for in ORDINARY_WORDS:
+        if len(looked_for) < 2 or set(re.findall(r"[^\W_]+", looked_for)) <= ORDINARY_WORDS:
             continue
         if re.search(rf"(?<![a-z0-9]){re.escape(looked_for)}(?![a-z0-9])", said):
             return True
