@@ -48,7 +48,7 @@ def run_backfill(
         with backfill.alone():
             ids: list[str] = []
             with DaemonKeeper(settings, instance, daemon_grace_seconds) as daemon:
-                for plan in (_export_days, _usage_days, _invoice_months, _insight_days):
+                for plan in (_export_days, _usage_days, _invoice_months, _insight_days, _month_texts):
                     stage = plan(settings, first, last, assets)
                     if stage is None:
                         continue
@@ -76,6 +76,7 @@ def due_window(settings: Settings) -> tuple[date, date] | None:
         behind = [
             *ledger.behind(connection, daily_inputs(), monthly_tables()),
             *ledger.behind_insights(connection, complete_through(connection)),
+            *ledger.behind_month_texts(connection),
         ]
     if changed:
         return changed[0], changed[-1]
@@ -83,7 +84,7 @@ def due_window(settings: Settings) -> tuple[date, date] | None:
 
 
 def _known(select: list[str]) -> set[str]:
-    known = {RAW_ASSET, *daily_inputs(), *monthly_tables(), *ledger.INSIGHTS}
+    known = {RAW_ASSET, *daily_inputs(), *monthly_tables(), *ledger.INSIGHTS, ledger.MONTH_TEXTS}
     unknown = sorted(set(select) - known)
     if unknown:
         raise BadRequest(f"There is no asset {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")
@@ -154,6 +155,20 @@ def _insight_days(settings: Settings, first: date, last: date, assets: set[str])
         behind = ledger.behind_insights(connection, complete) if assets >= {*ledger.INSIGHTS} else []
     keys = {key for (key,) in rows} if complete else set()
     return _stage("insights", tables, sorted(keys | {item.partition_key for item in behind}))
+
+
+def _month_texts(settings: Settings, first: date, last: date, assets: set[str]) -> Stage | None:
+    """The texts of the window's invoice months, and every other one that is behind."""
+    if ledger.MONTH_TEXTS not in assets:
+        return None
+    with connect(settings, autocommit=True) as connection:
+        rows = connection.execute(
+            "select partition_key from finops.materialisation where asset = 'invoice_months' "
+            "and partition_key between %s and %s",
+            [f"{first:%Y%m}", f"{last:%Y%m}"],
+        ).fetchall()
+        behind = ledger.behind_month_texts(connection)
+    return _stage("month texts", [ledger.MONTH_TEXTS], sorted({key for (key,) in rows} | set(behind)))
 
 
 def _stage(title: str, assets: list[str], keys: list[str]) -> Stage | None:

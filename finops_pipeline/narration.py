@@ -128,22 +128,7 @@ def rebuild_insights_of_month(
 def source_version_of_day(connection: psycopg.Connection, day: date) -> int:
     """How far everything a day's texts look at has come; 0 while the day is not complete."""
     complete = complete_through(connection)
-    if complete is None or day > complete:
-        return 0
-    [(version,)] = connection.execute(
-        """
-        select coalesce(max(version), 0) from finops.materialisation
-        where (asset = any(%(looking_back)s) and partition_key between %(first)s and %(day)s)
-        or (asset = any(%(of_the_day)s) and partition_key = %(day)s)
-        """,
-        {
-            "looking_back": ["cost_by_project_service_daily", "cost_anomalies"],
-            "of_the_day": ["cost_forecasts", "savings_recommendations"],
-            "first": (day - timedelta(days=DAYS_BACK)).isoformat(),
-            "day": day.isoformat(),
-        },
-    ).fetchall()
-    return int(version)
+    return ledger.insight_versions(connection, DAILY, complete).get(day, 0) if complete else 0
 
 
 def source_version_of_month(connection: psycopg.Connection, invoice_month: str) -> int:

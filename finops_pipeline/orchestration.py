@@ -348,6 +348,9 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
         for days in contiguous(thought):
             say(f"days {days[0]} to {days[-1]}: anomalies, forecasts, savings, insights")
             failures += _run(instance, "think_about_days", range_tags([day.isoformat() for day in days]))
+        for month in ledger.behind_month_texts(connection):
+            say(f"invoice month {month}: writing about it")
+            failures += _run(instance, "write_about_months", {"dagster/partition": month})
         vanished = ledger.vanished_export_days(connection, source.partitions())
     failures += [_vanished(source, vanished)] if vanished else []
     if failures:

@@ -48,6 +48,11 @@ think_about_days = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*ledger.INSIGHTS),
     description="Anomalies, forecasts, savings and the sentences about them, for days whose costs moved.",
 )
+write_about_months = dg.define_asset_job(
+    "write_about_months",
+    selection=dg.AssetSelection.assets(ledger.MONTH_TEXTS),
+    description="The sentences about invoice months that moved.",
+)
 
 
 @dg.sensor(job=load_export_days, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -114,6 +119,21 @@ def insights_behind(context: dg.SensorEvaluationContext, warehouse: Warehouse) -
     if not due:
         return dg.SkipReason("Every complete day has been thought about.")
     return requests(due)
+
+
+@dg.sensor(job=write_about_months, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def month_texts_behind(
+    context: dg.SensorEvaluationContext, warehouse: Warehouse
+) -> dg.SkipReason | list[dg.RunRequest]:
+    """Request the text of every invoice month that was added up anew, or that follows one that was."""
+    if a_backfill_is_at_work(context.instance):
+        return STAND_BACK
+    with warehouse.connection() as connection:
+        behind = set(ledger.behind_month_texts(connection))
+    due = behind - in_flight(context.instance, write_about_months.name)
+    if not due:
+        return dg.SkipReason("Every invoice month has its text.")
+    return [dg.RunRequest(partition_key=month, tags={LANE_TAG: "sync"}) for month in sorted(due)]
 
 
 @dg.schedule(

@@ -100,6 +100,14 @@ INSIGHTS = {
     "cost_forecasts": Insight((Reach(_COSTS, back=185),), is_record=True),
     "forecast_accuracy": Insight((Reach("cost_forecasts"), Reach(_COSTS, ahead=31))),
     "savings_recommendations": Insight((Reach("aggregated_cost_data", back=90),), is_record=True),
+    "llm_insights": Insight(
+        (
+            Reach("cost_anomalies", back=62),
+            Reach("cost_forecasts"),
+            Reach("savings_recommendations"),
+            Reach(_COSTS, back=62),
+        )
+    ),
 }
 """Tables by usage day or as-of day that are thought of costs and not added up from them, in the order they build on
 each other. Only complete days are thought about."""
@@ -151,6 +159,39 @@ def behind_insights(connection: psycopg.Connection, complete_through: date | Non
             if version > built.get((asset, key), 0) and not is_settled and (asset, key) not in waiting:
                 due.append(Due(asset, key))
     return sorted(due, key=lambda item: item.partition_key)
+
+
+MONTH_TEXTS = "llm_insights_monthly"
+"""The texts about invoice months: each looks at its month and at the one before."""
+
+
+def behind_month_texts(connection: psycopg.Connection) -> list[str]:
+    """The invoice months (YYYYMM) whose text is behind what was added up, and may be tried now, oldest first."""
+    rows = connection.execute(
+        """
+        with added_up as (
+            select partition_key, version from finops.materialisation where asset = 'invoice_months'
+        ),
+        months as (
+            select month.partition_key, greatest(month.version, month_before.version) as version
+            from added_up as month
+            left join added_up as month_before on month_before.partition_key
+                = to_char(to_date(month.partition_key, 'YYYYMM') - interval '1 month', 'YYYYMM')
+        )
+        select months.partition_key
+        from months
+        left join finops.materialisation as built
+            on built.asset = %(asset)s and built.partition_key = months.partition_key
+        left join finops.build_attempts as tried
+            on tried.asset = %(asset)s and tried.partition_key = months.partition_key
+        where months.version > coalesce(built.source_version, 0)
+        and tried.parked_at is null
+        and coalesce(tried.next_attempt_at <= now(), true)
+        order by 1
+        """,
+        {"asset": MONTH_TEXTS},
+    ).fetchall()
+    return [month for (month,) in rows]
 
 
 def changed_export_days(connection: psycopg.Connection, held: Mapping[date, str]) -> list[date]:

@@ -132,5 +132,5 @@ async def get_meta(request: Request, pool: Pool, _: Reader) -> Meta:
         "usage_days_behind", "partitions_parked", "invoice_months",
     ]  # fmt: skip
     settings: Settings = request.app.state.settings
-    given = {"dagster_url": settings.dagster_url, "insights_engine": "rules"}
+    given = {"dagster_url": settings.dagster_url, "insights_engine": settings.insights_engine}
     return Meta.model_validate({"complete_through": complete_through, **given, **dict(zip(names, row, strict=True))})
