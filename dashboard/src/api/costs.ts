@@ -30,9 +30,10 @@ function text(raw: Raw, key: string): string | null {
   return typeof value === 'string' ? value : null
 }
 
-/** Every row of an answer that has one measure and at most one group. */
+/** Every row of an answer that has one measure and at most one group; what is folded together comes last. */
 export function costRows(page: CostPage): CostRow[] {
-  return page.items.map((raw) => costRow(page, raw))
+  const rows = page.items.map((raw) => costRow(page, raw))
+  return [...rows.filter(({ member }) => member.id !== OTHER), ...rows.filter(({ member }) => member.id === OTHER)]
 }
 
 function costRow(page: CostPage, raw: Raw): CostRow {

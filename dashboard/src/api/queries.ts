@@ -1,6 +1,8 @@
 /** One hook a question. Keys hold the data version: when a day is rebuilt, everything is asked again. */
 
-import { keepPreviousData, QueryClient, useQuery, type UseQueryResult } from '@tanstack/react-query'
+import {
+  type InfiniteData, keepPreviousData, QueryClient, useInfiniteQuery, type UseInfiniteQueryResult, useQuery, type UseQueryResult,
+} from '@tanstack/react-query'
 import type { Filters } from '../lib/view'
 import { answered, client, Refused } from './client'
 import type {
@@ -49,7 +51,7 @@ export function useCosts(version: number, query: CostQuery, enabled = true): Use
 
 type Scope = { start: string; end: string; billing_currency: string[] } & Pick<Filters, 'project' | 'service'>
 
-export function useAnomalies(version: number, query: Scope): UseQueryResult<AnomalyPage> {
+export function useAnomalies(version: number, query: Scope & { include_explained: boolean }): UseQueryResult<AnomalyPage> {
   return useQuery({
     queryKey: ['anomalies', version, query],
     queryFn: ({ signal }) => answered(client.GET('/v1/anomalies', { params: { query }, signal })),
@@ -81,11 +83,16 @@ export function useRecommendations(version: number, query: Omit<Scope, 'start' |
   })
 }
 
+const ROWS_A_PAGE = 50
+
 /** Never from a cache: evidence is recomputed when it is asked for, that is its point. */
-export function useEvidence(query: EvidenceQuery): UseQueryResult<Evidence> {
-  return useQuery({
+export function useEvidence(query: EvidenceQuery): UseInfiniteQueryResult<InfiniteData<Evidence>> {
+  return useInfiniteQuery({
     queryKey: ['evidence', query],
-    queryFn: ({ signal }) => answered(client.GET('/v1/evidence', { params: { query }, signal })),
+    queryFn: ({ signal, pageParam: offset }) =>
+      answered(client.GET('/v1/evidence', { params: { query: { ...query, limit: ROWS_A_PAGE, offset } }, signal })),
+    initialPageParam: 0,
+    getNextPageParam: ({ offset, rows, row_count }) => (offset + rows.length < row_count ? offset + rows.length : null),
     staleTime: 0,
     gcTime: 0,
   })

@@ -1,6 +1,6 @@
 import { cumsum } from 'd3-array'
 import { scaleLinear } from 'd3-scale'
-import { line } from 'd3-shape'
+import { area, line } from 'd3-shape'
 import { short } from '../lib/money'
 import { useNarrow } from '../lib/useNarrow'
 import { useWidth } from '../lib/useWidth'
@@ -25,7 +25,7 @@ export function Cumulative({ model, title, total, previous, previousWords, month
   const [ref, width] = useWidth<HTMLDivElement>()
   const narrow = useNarrow()
   const { columns, forecast, currency } = model
-  const plot: Plot = { width, height: narrow ? 226 : 344, left: narrow ? 48 : 58, right: narrow ? 74 : 96, top: 30, bottom: 24 }
+  const plot: Plot = { width, height: narrow ? 226 : 404, left: narrow ? 48 : 58, right: narrow ? 74 : 96, top: 30, bottom: 24 }
   const grown = (phase: 'context' | 'period') => [...cumsum(columns.filter((one) => one.phase === phase), (one) => Number(one.total))]
   const [now, before] = [grown('period'), previous === null ? [] : grown('context')]
   const ahead = monthEnd ? forecast.filter(({ usage_day }) => usage_day < monthEnd.end).length : 0
@@ -37,14 +37,18 @@ export function Cumulative({ model, title, total, previous, previousWords, month
 
   const x = scaleLinear([0, Math.max(1, count - 1)], [plot.left, plot.width - plot.right])
   const y = amountScale([known, ...before, end?.high ?? 0], plot, 4)
+  // The interval opens from what is known to what the month's end allows for, around what is expected.
+  const cone = (bound: 'low' | 'high') =>
+    expected.map((sum, index) => sum + (end ? end[bound] - end.middle : 0) * (index / Math.max(1, expected.length - 1)))
+  const band = area<number>().x((_, index) => x(last + index)).y0((_, index) => y(cone('low')[index] ?? 0)).y1((high) => y(high))
   const path = (values: ArrayLike<number>, from = 0) => line<number>().x((_, index) => x(from + index)).y((value) => y(value))([...Array.from(values)]) ?? ''
   const labels = endLabels([
     ...(end && monthEnd ? [{ y: y(end.middle), text: `${short(monthEnd.expected_cost, currency)} forecast`, strong: true }] : [{ y: y(known), text: short(total, currency), strong: true }]),
-    ...(previous !== null && before.length > 0 ? [{ y: y(before.at(-1) ?? 0), text: `${short(previous, currency)} ${previousWords}`, strong: false }] : []),
+    ...(previous !== null && before.length > 0 ? [{ y: y(before.at(-1) ?? 0), text: `${short(previous, currency)} before`, strong: false }] : []),
   ])
 
   return (
-    <div ref={ref} className="chart" role="img" aria-label={`${title}: ${short(total, currency)} so far${previous === null ? '' : `, ${short(previous, currency)} ${previousWords}`}`}>
+    <div ref={ref} className="chart chart-alone" role="img" aria-label={`${title}: ${short(total, currency)} so far${previous === null ? '' : `, ${short(previous, currency)} ${previousWords}`}`}>
       {width > 0 && (
         <svg width={width} height={plot.height} aria-hidden="true">
           <AmountAxis y={y} plot={plot} currency={currency} />
@@ -56,7 +60,7 @@ export function Cumulative({ model, title, total, previous, previousWords, month
           {before.length > 0 && <path className="grown-before" d={path(before)} />}
           {end && (
             <g className="forecast">
-              <path className="band" d={`M${x(last)},${y(known)}L${x(count - 1)},${y(end.high)}L${x(count - 1)},${y(end.low)}Z`} />
+              <path className="band" d={band(cone('high')) ?? ''} />
               <path className="expected" d={path(expected, last)} />
             </g>
           )}

@@ -23,10 +23,13 @@ export function Marks({ model, days, x, y, open }: Props) {
         const index = days.indexOf(mark.day)
         const column = model.columns[index]
         if (!column) return null
-        const below = onDay.get(mark.day) ?? 0
-        onDay.set(mark.day, below + 1)
-        const top = Math.max(2, y(Number(column.total)) - ABOVE - below * SIZE - SIZE / 2)
-        return <Diamond key={mark.anomalyId} mark={mark} left={x(index) - SIZE / 2} top={top} open={open} />
+        const earlier = onDay.get(mark.day) ?? 0
+        onDay.set(mark.day, earlier + 1)
+        // On top of each other while there is room, then beside.
+        const lowest = y(Number(column.total)) - ABOVE - SIZE / 2
+        const room = Math.max(1, Math.floor(lowest / SIZE) + 1)
+        const left = x(index) - SIZE / 2 + Math.floor(earlier / room) * SIZE
+        return <Diamond key={mark.anomalyId} mark={mark} left={left} top={Math.max(0, lowest - (earlier % room) * SIZE)} open={open} />
       })}
     </>
   )

@@ -23,13 +23,15 @@ type Props = {
 
 /** With fewer days than this there is no line to see, and each day gets a bar. */
 const DAYS_FOR_AREAS = 4
+const CONTEXT_DAYS_ON_A_PHONE = 9
 const HEIGHT = { wide: 344, narrow: 226 }
 
 /** Cost by day, stacked by member: what was before faded, what is still arriving hatched, what is expected dashed. */
-export function StackedSeries({ model, title, highlight, openAnomaly }: Props) {
+export function StackedSeries({ model: whole, title, highlight, openAnomaly }: Props) {
   const [ref, width] = useWidth<HTMLDivElement>()
   const narrow = useNarrow()
   const [cursor, setCursor] = useState<number | null>(null)
+  const model = narrow ? withLessBefore(whole) : whole
   const { columns, members, forecast, currency } = model
 
   const plot: Plot = { width, height: narrow ? HEIGHT.narrow : HEIGHT.wide, left: narrow ? 45 : 54, right: 2, top: 46, bottom: 24 }
@@ -98,6 +100,11 @@ export function StackedSeries({ model, title, highlight, openAnomaly }: Props) {
       <div className="unseen" role="status">{at && spoken(model, at)}</div>
     </div>
   )
+}
+
+function withLessBefore(model: ChartModel): ChartModel {
+  const first = model.columns.findIndex(({ phase }) => phase === 'period')
+  return { ...model, columns: model.columns.slice(Math.max(0, first - CONTEXT_DAYS_ON_A_PHONE)) }
 }
 
 function spoken({ columns, forecast, currency }: ChartModel, day: string): string {

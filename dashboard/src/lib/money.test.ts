@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { cents, change, money, perDay, short, tick } from './money'
+import { cents, change, money, perDay, share, short, tick } from './money'
 
 test.each([
   ['387816.4921', 'USD', '$387,816'],
@@ -47,6 +47,12 @@ test.each([
   ['100000.4', '100000', '+$0.40', '+<0.1%', 'up'],
 ])('from %s after %s', (now, before, amount, percent, direction) => {
   expect(change(now, before, 'USD')).toEqual({ amount, percent, direction })
+})
+
+test('a share is of the whole', () => {
+  expect(share('125135.05', '360810.17')).toBe('34.7%')
+  expect(share('-1', '8')).toBe('−12.5%')
+  expect(share('1', '0')).toBe('')
 })
 
 test('a mean is rounded once', () => {

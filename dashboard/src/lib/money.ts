@@ -79,6 +79,13 @@ function percentText(percent: Decimal | null, direction: Change['direction']): s
   return `${direction === 'up' ? '+' : MINUS}${size}%`
 }
 
+/** How much of a whole an amount is: `34.7%`; nothing where there is no whole. */
+export function share(part: string, of: string): string {
+  const percent = percentOf(parse(part), parse(of), 1)
+  if (percent === null) return ''
+  return `${percent.units < 0n ? MINUS : ''}${digits(percent.units, percent.places)}%`
+}
+
 /** The mean of an amount over some days. */
 export function perDay(amount: string, days: number, currency: string): string {
   return whole(shared(parse(amount), days), currency)

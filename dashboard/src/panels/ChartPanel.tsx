@@ -49,7 +49,7 @@ function Body({ view, overview, highlight, setHighlight, open, change, title }: 
   const failed = [byDay, dayTotals].find(({ error, data }) => error && !data)
   if (failed?.error) return <Failed what={title} error={failed.error} again={() => [byDay, dayTotals].forEach((one) => void one.refetch())} />
   if (!byDay.data || !dayTotals.data || !table.data) return <Loading what={title} />
-  if (dayTotals.data.items.length === 0) return <NothingMatches view={view} window={window} change={change} />
+  if (dayTotals.data.items.length === 0) return <NothingMatches view={view} overview={overview} change={change} />
   const total = totalOf(table.data)
   const compared = view.compare === 'previous' && table.data.meta.missing_days.length === 0
   switch (view.chart) {

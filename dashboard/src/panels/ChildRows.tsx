@@ -3,20 +3,20 @@ import { useCosts } from '../api/queries'
 import { Sparkline } from '../charts/Sparkline'
 import { daysOf, plusDays } from '../lib/days'
 import type { EvidenceRef } from '../lib/evidenceRef'
-import { change as changeOf, money } from '../lib/money'
+import { change as changeOf, money, share } from '../lib/money'
 import type { View } from '../lib/view'
 import { counted, GROUP_WORDS, SECOND_LEVEL } from '../lib/words'
 import { ChangeText } from '../parts/ChangeText'
 import { Figure } from '../parts/Figure'
 import type { Overview } from './useOverview'
 
-type Props = { parent: Member; view: View; overview: Overview; compared: boolean; open: (evidence: EvidenceRef) => void }
+type Props = { parent: Member; whole: string; view: View; overview: Overview; compared: boolean; open: (evidence: EvidenceRef) => void }
 
 const CHILDREN = 8
 const SPARK_DAYS = 30
 
 /** What one row is made of, by the second level of its dimension. Adds up to the row, by the API's own sums. */
-export function ChildRows({ parent, view, overview: { window, version, currency, colours }, compared, open }: Props) {
+export function ChildRows({ parent, whole, view, overview: { window, version, currency, colours }, compared, open }: Props) {
   const by = SECOND_LEVEL[view.by]
   const filters = { ...view.filters, [view.by]: [parent.id] }
   const question = { measure: [view.metric], billing_currency: [currency], group_by: [by], ...filters }
@@ -41,6 +41,7 @@ export function ChildRows({ parent, view, overview: { window, version, currency,
     return (
       <tr key={member.id} className="child">
         <th scope="row"><span className="name">{name}</span></th>
+        <td className="number wide muted">{share(amount, whole)}</td>
         <td className="number">
           {folded ? money(amount, currency) : <Figure evidence={evidence} open={open} label={`Open the charges of ${name} in ${parent.name}`} className="plain-figure">{money(amount, currency)}</Figure>}
         </td>
@@ -54,5 +55,5 @@ export function ChildRows({ parent, view, overview: { window, version, currency,
 }
 
 function Told({ text }: { text: string }) {
-  return <tr className="child"><td colSpan={6} role="status">{text}</td></tr>
+  return <tr className="child"><td colSpan={7} role="status">{text}</td></tr>
 }

@@ -42,6 +42,7 @@ export function CostTable({ view, overview, setHighlight, open, change }: Props)
           <thead>
             <tr>
               <th scope="col">{words.title}</th>
+              <th scope="col" className="number wide">Share</th>
               <th scope="col" className="number">{rangeText(window.start, window.end)}</th>
               {compared && <th scope="col" className="number wide">{rangeText(window.previousStart, window.start)}</th>}
               {compared && <th scope="col" className="number">Change</th>}
@@ -54,6 +55,7 @@ export function CostTable({ view, overview, setHighlight, open, change }: Props)
               <CostTableRow
                 key={row.member.id}
                 row={row}
+                whole={total?.amount ?? '0'}
                 view={view}
                 overview={overview}
                 compared={compared}
@@ -67,6 +69,7 @@ export function CostTable({ view, overview, setHighlight, open, change }: Props)
           <tfoot>
             <tr>
               <th scope="row">Total</th>
+              <td className="wide" />
               <td className="number">
                 {total && <Figure evidence={whole} open={open} label="Open the charges behind this total" className="plain-figure">{money(total.amount, currency)}</Figure>}
               </td>

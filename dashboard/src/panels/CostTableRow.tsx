@@ -2,7 +2,7 @@ import { type CostRow, OTHER } from '../api/costs'
 import { DivergingBar } from '../charts/DivergingBar'
 import { Sparkline } from '../charts/Sparkline'
 import type { EvidenceRef } from '../lib/evidenceRef'
-import { change as changeOf, money } from '../lib/money'
+import { change as changeOf, money, share } from '../lib/money'
 import type { View } from '../lib/view'
 import { GROUP_WORDS, counted } from '../lib/words'
 import { ChangeText } from '../parts/ChangeText'
@@ -13,6 +13,8 @@ import type { Overview } from './useOverview'
 
 type Props = {
   row: CostRow
+  /** What the row is a share of. */
+  whole: string
   view: View
   overview: Overview
   compared: boolean
@@ -24,7 +26,7 @@ type Props = {
 }
 
 /** One member of the table, and the rows it opens into. */
-export function CostTableRow({ row: { member, amount, previous }, view, overview, compared, reach, setHighlight, open, change }: Props) {
+export function CostTableRow({ row: { member, amount, previous }, whole, view, overview, compared, reach, setHighlight, open, change }: Props) {
   const { window, currency, colours, spark } = overview
   const folded = member.id === OTHER
   const words = GROUP_WORDS[view.by]
@@ -51,6 +53,7 @@ export function CostTableRow({ row: { member, amount, previous }, view, overview
             </button>
           )}
         </th>
+        <td className="number wide muted">{share(amount, whole)}</td>
         <td className="number strong">
           {folded ? money(amount, currency) : <Figure evidence={evidence} open={open} label={`Open the charges of ${name}`} className="plain-figure">{money(amount, currency)}</Figure>}
         </td>
@@ -59,7 +62,7 @@ export function CostTableRow({ row: { member, amount, previous }, view, overview
         {compared && <td className="wide"><DivergingBar change={Number(amount) - Number(before)} {...reach} /></td>}
         <td className="wide"><Sparkline amounts={spark.get(member.id) ?? []} colour={colour} /></td>
       </tr>
-      {expanded && <ChildRows parent={member} view={view} overview={overview} compared={compared} open={open} />}
+      {expanded && <ChildRows parent={member} whole={whole} view={view} overview={overview} compared={compared} open={open} />}
     </>
   )
 }

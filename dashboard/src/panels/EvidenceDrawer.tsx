@@ -1,25 +1,21 @@
-import { useState } from 'react'
 import { download } from '../api/client'
 import { useEvidence } from '../api/queries'
 import type { Evidence, EvidenceQuery } from '../api/types'
-import { dayText, timeText } from '../lib/days'
+import { timeText } from '../lib/days'
 import { type EvidenceRef, evidenceKey } from '../lib/evidenceRef'
 import { exact } from '../lib/facts'
-import { cents } from '../lib/money'
 import { counted } from '../lib/words'
 import { Drawer } from '../parts/Drawer'
 import { Failed, Loading } from '../parts/PanelState'
+import { EvidenceRows } from './EvidenceRows'
 import { Formula } from './Formula'
-
-const PAGE = 50
-const MOST = 200
 
 /** What a number is made of, added up again while you look. */
 export function EvidenceDrawer({ evidence, close }: { evidence: EvidenceRef; close: () => void }) {
-  const [limit, setLimit] = useState(PAGE)
   const query = queryOf(evidence)
-  const found = useEvidence({ ...query, limit })
-  const data = found.data
+  const found = useEvidence(query)
+  const data = found.data?.pages[0]
+  const rows = found.data?.pages.flatMap((page) => page.rows) ?? []
   const title = data ? `Evidence for ${data.value === null ? data.formatted : exact(data.value, data.unit, data.currency)}` : 'Evidence'
   return (
     <Drawer title={title} close={close} opener={evidenceKey(evidence)}>
@@ -29,17 +25,14 @@ export function EvidenceDrawer({ evidence, close }: { evidence: EvidenceRef; clo
         <>
           <p className="definition">{data.label}</p>
           {data.formula.length > 0 && <Formula parts={data.formula} />}
-          <p className={data.matches ? 'verdict' : 'verdict verdict-bad'}>
-            {data.row_count > 0 ? `Recomputed from ${counted(data.row_count, 'row')}` : 'Recomputed'} at {timeText(data.recomputed_at)}.{' '}
-            {data.matches ? 'Matches.' : `Does not match the ${exact(data.served_value ?? '0', data.unit, data.currency)} that was served.`}
-          </p>
-          {data.rows.length > 0 && <Rows data={data} />}
+          <Verdict data={data} />
+          {rows.length > 0 && <EvidenceRows data={data} rows={rows} />}
           <div className="buttons">
-            {data.rows.length < data.row_count && data.rows.length < MOST && (
-              <button type="button" className="primary" onClick={() => setLimit(Math.min(MOST, limit + PAGE))}>Show more</button>
+            {found.hasNextPage && (
+              <button type="button" className="primary" disabled={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>Show more</button>
             )}
             {data.row_count > 0 && (
-              <button type="button" className="secondary" onClick={() => void download(`/v1/evidence.csv?${csvQuery(query)}`, 'evidence.csv')}>
+              <button type="button" className="secondary" onClick={() => void download(`/v1/evidence.csv?${csvQuery(query)}`, 'charges.csv')}>
                 Download {counted(data.row_count, 'row')} (CSV)
               </button>
             )}
@@ -50,37 +43,12 @@ export function EvidenceDrawer({ evidence, close }: { evidence: EvidenceRef; clo
   )
 }
 
-function Rows({ data }: { data: Evidence }) {
-  const currency = data.cell?.billing_currency ?? data.currency ?? ''
+function Verdict({ data }: { data: Evidence }) {
+  const from = data.row_count > 0 ? `Recomputed from ${counted(data.row_count, 'row')}` : 'Read again from where it is stored'
   return (
-    <table className="evidence-rows">
-      <thead>
-        <tr>
-          <th scope="col">Usage day</th>
-          <th scope="col">SKU</th>
-          <th scope="col">Project</th>
-          <th scope="col" className="number">Cost</th>
-        </tr>
-      </thead>
-      <tbody>
-        {data.rows.map((row) => (
-          <tr key={row.row}>
-            <td>{dayText(row.usage_day)}</td>
-            <td>{row.sku_description ?? row.service_name ?? row.cost_type}</td>
-            <td>{row.project_name ?? row.project ?? 'none'}</td>
-            <td className="number">{cents(row.value, currency)}</td>
-          </tr>
-        ))}
-      </tbody>
-      <tfoot>
-        <tr>
-          <th scope="row" colSpan={3}>
-            {data.rows.length < data.row_count ? `${data.rows.length} of ${counted(data.row_count, 'row')} shown. Sum of all rows` : `Sum of ${data.row_count === 1 ? 'the row' : 'all rows'}`}
-          </th>
-          <td className="number">{cents(data.rows_sum, currency)}</td>
-        </tr>
-      </tfoot>
-    </table>
+    <p className={data.matches ? 'verdict' : 'verdict verdict-bad'}>
+      {from} at {timeText(data.recomputed_at)}. {data.matches ? 'Matches.' : `Does not match what was served: ${exact(data.served_value ?? '0', data.unit, data.currency)}.`}
+    </p>
   )
 }
 

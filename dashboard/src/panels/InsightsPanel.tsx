@@ -5,13 +5,13 @@ import { counted } from '../lib/words'
 import { Failed, Loading } from '../parts/PanelState'
 import { InsightCard } from './InsightCard'
 import { Provenance } from './Provenance'
-import { insightNumbers, type Overview } from './useOverview'
+import { inReadingOrder, insightNumbers, type Overview } from './useOverview'
 
 type Props = { meta: Meta; overview: Overview; open: (evidence: EvidenceRef) => void }
 
 /** What was unusual, in sentences whose every figure can be opened. */
 export function InsightsPanel({ meta, overview: { insights, window }, open }: Props) {
-  const items = insights.data?.items ?? []
+  const items = inReadingOrder(insights.data?.items ?? [])
   const withheld = insights.data?.meta.withheld ?? 0
   const numbers = insightNumbers(items)
   return (
@@ -21,15 +21,17 @@ export function InsightsPanel({ meta, overview: { insights, window }, open }: Pr
           <h2>Insights</h2>
           {items.length > 0 && <span className="head-note">{counted(items.length, 'insight')} to {dayText(meta.complete_through)}</span>}
         </header>
-        {insights.error && !insights.data && <Failed what="Insights" error={insights.error} again={() => void insights.refetch()} />}
-        {insights.isPending && <Loading what="insights" />}
-        {items.map((insight) => (
-          <InsightCard key={insight.insight_id} insight={insight} number={numbers.get(insight.insight_id) ?? null} open={open} />
-        ))}
-        {insights.data && items.length === 0 && (
-          <p className="nothing-unusual">Nothing unusual from {dayText(window.start)} to {dayText(meta.complete_through)}.</p>
-        )}
-        {withheld > 0 && <p className="nothing-unusual">{counted(withheld, 'insight')} withheld: a figure has moved since, and the text is being written again.</p>}
+        <div className="insight-list">
+          {insights.error && !insights.data && <Failed what="Insights" error={insights.error} again={() => void insights.refetch()} />}
+          {insights.isPending && <Loading what="insights" />}
+          {items.map((insight) => (
+            <InsightCard key={insight.insight_id} insight={insight} number={numbers.get(insight.insight_id) ?? null} open={open} />
+          ))}
+          {insights.data && items.length === 0 && (
+            <p className="nothing-unusual">Nothing unusual from {dayText(window.start)} to {dayText(meta.complete_through)}.</p>
+          )}
+          {withheld > 0 && <p className="nothing-unusual">{counted(withheld, 'insight')} withheld: a figure has moved since, and the text is being written again.</p>}
+        </div>
         {items[0] && <Provenance insight={items[0]} dagsterUrl={meta.dagster_url} />}
       </div>
     </section>

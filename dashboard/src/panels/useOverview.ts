@@ -18,7 +18,6 @@ import { useNarrow } from '../lib/useNarrow'
 /** As many as there are colours that can be told apart. */
 export const TOP = 7
 const SPARK_DAYS = 30
-const CONTEXT_DAYS_ON_A_PHONE = 9
 const LEAST_FORECAST_DAYS = 7
 
 export type Overview = ReturnType<typeof useOverview>
@@ -44,7 +43,7 @@ export function useOverview(meta: Meta, view: View) {
   const scope = { billing_currency: [currency], ...onlyScoped(view) }
   const period = { ...scope, start: window.start, end: window.drawnEnd }
   const insights = useInsights(version, period)
-  const anomalies = useAnomalies(version, { ...period, start: window.previousStart })
+  const anomalies = useAnomalies(version, { ...period, start: window.previousStart, include_explained: true })
   const recommendations = useRecommendations(version, scope)
   const reachesNow = window.end > meta.complete_through
   const asked = forecastScope(view, currency)
@@ -58,14 +57,14 @@ export function useOverview(meta: Meta, view: View) {
     const monthEnd = forecast?.month_end.end ?? ''
     const soon = plusDays(window.end, LEAST_FORECAST_DAYS)
     return {
-      columns: narrow ? columns.filter(({ day }) => day >= plusDays(window.start, -CONTEXT_DAYS_ON_A_PHONE)) : columns,
+      columns,
       members: titled(members, view.by),
       colours,
       forecast: reachesNow && forecast ? forecast.days.filter(({ usage_day }) => usage_day >= window.end && (usage_day < monthEnd || usage_day < soon)) : [],
-      marks: marksOf(anomalies.data?.items ?? [], insights.data?.items ?? []),
+      marks: marksOf(anomalies.data?.items ?? [], inReadingOrder(insights.data?.items ?? [])),
       currency,
     }
-  }, [window, meta.first_usage_day, byDay.data, dayTotals.data, forecast, narrow, members, view.by, colours, reachesNow, anomalies.data, insights.data, currency])
+  }, [window, meta.first_usage_day, byDay.data, dayTotals.data, forecast, members, view.by, colours, reachesNow, anomalies.data, insights.data, currency])
 
   return { currency, window, version, narrow, table, byDay, dayTotals, rows, spark, colours, model, insights, recommendations, forecasts, forecast, forecastAsked: asked !== null }
 }
@@ -121,7 +120,7 @@ function useColours(by: string, ids: string[]): ReadonlyMap<string, string> {
 /** The marks of the anomalies, each with the number of its insight. */
 function marksOf(anomalies: Anomaly[], insights: Insight[]): Mark[] {
   const numbers = insightNumbers(insights)
-  return anomalies.map((anomaly) => {
+  const marks = anomalies.map((anomaly) => {
     const insight = insights.find((one) => one.subject === 'anomaly' && one.subject_id === anomaly.anomaly_id)
     const number = insight ? (numbers.get(insight.insight_id) ?? null) : null
     const what = insight?.text.headline ?? `${anomaly.service_name ?? 'The whole account'} was ${anomaly.direction === 'up' ? 'above' : 'below'} what was expected`
@@ -133,7 +132,17 @@ function marksOf(anomalies: Anomaly[], insights: Insight[]): Mark[] {
       explained: anomaly.explained_by.length > 0,
     }
   })
+  const place = ({ number }: Mark) => number ?? marks.length
+  return marks.sort((a, b) => place(a) - place(b))
 }
+
+/** In reading order: what is unusual, the worst first, then what is merely so. The API's order decides among equals. */
+export function inReadingOrder(insights: Insight[]): Insight[] {
+  const place = ({ subject, severity }: Insight) => (subject === 'anomaly' ? SEVERITIES.indexOf(severity ?? 'low') : SEVERITIES.length)
+  return [...insights].sort((a, b) => place(a) - place(b))
+}
+
+const SEVERITIES = ['high', 'medium', 'low']
 
 /** Insights about anomalies are numbered in the order they are read. */
 export function insightNumbers(insights: Insight[]): ReadonlyMap<string, number> {

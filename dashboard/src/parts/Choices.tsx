@@ -21,6 +21,7 @@ export function Choices<T extends string>({ title, choices, chosen, choose }: Pr
   }
   return (
     <div role="radiogroup" aria-label={title} className="choices" onKeyDown={move}>
+      <p className="choices-title" aria-hidden="true">{title}</p>
       {choices.map(({ value, title: name, meaning }) => (
         <button key={value} type="button" role="radio" aria-checked={value === chosen} onClick={() => choose(value)}>
           <span>{name}</span>
