@@ -154,8 +154,8 @@ def check(text: str, facts: Mapping[str, Fact], names: Collection[str] = (), *, 
 
 
 def _of_form(text: str, limit: int) -> Iterator[str]:
-    if not text.strip():
-        yield "empty text"
+    if not any(c.isalpha() for c in TOKEN.sub("", text)):
+        yield "no words"
     if len(text) > limit:
         yield "too long"
     if _GLUED.search(text):

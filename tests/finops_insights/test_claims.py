@@ -136,6 +136,7 @@ ATTACKS = {
     "a figure of another service": "{{f_service_1}} cost {{f_service_2_now}}.",
     "figures of two services, crossed": "{{f_service_1}} and {{f_service_2}} cost {{f_service_1_now}}.",
     "a figure before a name of another service": "{{f_service_2_now}} was the cost of {{f_service_1}}.",
+    "a figure alone": "{{f_cost}}",
     "nothing": "",
     "space": " \n ",
     "too much": "a " * BODY_LIMIT,
@@ -152,8 +153,8 @@ def test_what_a_text_may_not_say_is_refused(text: str) -> None:
 def test_an_attack_is_refused_inside_good_sentences_too(text: str) -> None:
     """In any part of a text: the headline, the body or the check."""
     good = "{{f_cost}} was spent on {{f_day}}."
-    if not text.strip() or len(text) > BODY_LIMIT:
-        return  # alone they are refused above
+    if text in (ATTACKS["a figure alone"], ATTACKS["nothing"], ATTACKS["space"], ATTACKS["too much"]):
+        return  # they are wrong alone
     assert check_template(Template(headline=f"{text}", body=good), FACTS, NAMES)
     assert check_template(Template(headline="A day", body=f"{good}\n{text}\n{good}"), FACTS, NAMES)
     assert check_template(Template(headline="A day", body=good, check=text), FACTS, NAMES)

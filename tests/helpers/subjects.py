@@ -1,5 +1,6 @@
 """Days and months to write about, made up for tests."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -90,7 +91,7 @@ def events(draw: st.DrawFn, day: date = DAY) -> list[AnomalyDay]:
     scope = draw(st.sampled_from(["project_service", "billing_account"]))
     of_service = scope == "project_service"
     shared: dict[str, Any] = {
-        "anomaly_id": draw(st.text("abcdef0123456789", min_size=16, max_size=16)),
+        "anomaly_id": "a1",
         "scope": scope,
         "billing_account_id": draw(st.sampled_from(["01A7C3-5E9B20-4D6F81", *HOSTILE[:3]])),
         "billing_currency": draw(currencies),
@@ -135,7 +136,7 @@ forecasts = st.builds(
 )  # fmt: skip
 savings = st.builds(
     Saving,
-    st.text("abcdef0123456789", min_size=16, max_size=16),
+    st.just("r1"),
     currencies,
     st.sampled_from(["Move N1 machines to a newer generation", "Release addresses that nothing uses"]),
     costs,
@@ -146,7 +147,9 @@ savings = st.builds(
 def days(draw: st.DrawFn) -> DayRows:
     """Any day: of any place in its month, with any costs, events, forecasts and savings."""
     day = draw(st.dates(date(2026, 1, 1), date(2026, 12, 31)))
-    found = [row for event in draw(st.lists(events(day), max_size=2)) for row in event]
+    drawn = draw(st.lists(events(day), max_size=2))
+    found = [replace(row, anomaly_id=f"{n:016x}") for n, event in enumerate(drawn) for row in event]
+    recommended = draw(st.lists(savings, max_size=4))
     ended = {row.anomaly_id: draw(costs) for row in found if draw(st.booleans())}
     return DayRows(
         day=day,
@@ -154,7 +157,7 @@ def days(draw: st.DrawFn) -> DayRows:
         spent=draw(st.lists(spent, max_size=12)),
         anomalies=found,
         forecasts=draw(st.lists(forecasts, max_size=2)),
-        savings=draw(st.lists(savings, max_size=4)),
+        savings=[replace(saving, recommendation_id=f"{n:016x}") for n, saving in enumerate(recommended)],
         costs_of_ended=ended,
     )
 
