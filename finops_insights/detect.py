@@ -35,7 +35,9 @@ MEMORY_DAYS: Final = 56
 USUAL_FLOOR: Final = 0.03
 """A series that never moves would otherwise be alarmed by a cent."""
 STAYS_AFTER_DAYS: Final = 5
-"""A new level that has lasted so long is the level."""
+"""A new level that was off on so many days is the level..."""
+STAYS_WITHIN_DAYS: Final = 9
+"""...when that was within so many: on a quiet weekend a new level may not show."""
 RETURNS_WITHIN_DAYS: Final = 45
 """Going back to the level of before is the end of a told story, not another one."""
 CREPT_BY: Final = 0.30
@@ -137,10 +139,15 @@ class Walk:
         self.score = np.zeros((n, length))
         self.expected = np.full((n, length), np.nan)
         self.deviation = np.full((n, length), np.nan)
-        self.days_off = np.zeros(n, np.int64)
+        self.followed_on = np.full(n, -STAYS_WITHIN_DAYS - 1)
         self.level_before = np.zeros(n)
         self.known_until = np.full(n, -1)
         self.min_amount = np.full(n, MIN_AMOUNT)
+
+    @property
+    def told(self) -> Flags:
+        """The days that have a reason of their own to be off: anomalies, and holidays."""
+        return np.asarray(self.flagged | self.quiet, np.bool_)
 
     def step(self, t: int) -> None:
         """Judge day t of every series by the days before it."""
@@ -171,9 +178,9 @@ class Walk:
         )  # fmt: skip
         # Neither an outlier nor a monthly charge may move the level that the next days are judged by.
         self.clean[:, t] = np.where(off | recurs | self.quiet[t], np.where(recurs, usual, expected), cost)
-        self.days_off = np.where(off, self.days_off + 1, 0)
         self._follow(np.flatnonzero(back), shape, t, 1)
-        settled = self.days_off >= STAYS_AFTER_DAYS
+        settled = off & (self.flagged[:, max(0, t + 1 - STAYS_WITHIN_DAYS) : t + 1].sum(1) >= STAYS_AFTER_DAYS)
+        settled &= self.followed_on < t - STAYS_WITHIN_DAYS
         self._remember_level(settled & (self.known_until < t), level, t)
         self._follow(np.flatnonzero(settled), shape, t, STAYS_AFTER_DAYS)
         self._remember_level(crept, before, t)
@@ -206,9 +213,13 @@ class Walk:
         """Whether the series jumps on this day of every month, and to what."""
         flat = self.net[:, :t] / shape[:, self.weekday[:t]]
         noticeable = np.maximum(seasons.NOTICEABLE, np.minimum(2 * scale, 0.5))
-        recurs, height, level_then = seasons.jumps(flat, self.days[:t], self.days[t], noticeable)
-        growth = np.where(level > 0, np.clip(level / np.maximum(level_then, _TINY), 0.3, 3), 1.0)
-        return recurs, np.where(recurs, usual + height * growth * shape[:, self.weekday[t]], usual)
+        found = seasons.jumps(flat, self.days[:t], self.days[t], self.told[:, :t], noticeable)
+        growth = np.where(level > 0, np.clip(level / np.maximum(found.level, _TINY), 0.3, 3), 1.0)
+        cost = usual + found.height * growth * shape[:, self.weekday[t]]
+        # What only one month shows is believed when it comes, and not missed when it does not.
+        comes = np.abs(self.net[:, t] - cost) < np.abs(self.net[:, t] - usual)
+        recurs = found.recurs & (found.surely | comes)
+        return recurs, np.where(recurs, cost, usual)
 
     def _usual_deviation(self, t: int) -> Row:
         if not self._settled(t):
@@ -261,4 +272,4 @@ class Walk:
                 self.clean[i, past] = before_credits * level_now / max(_TINY, float(np.median(before_credits)))
                 self.deviation[i, past] = UNKNOWN_DEVIATION
             self.clean[i, first : t + 1] = self.net[i, first : t + 1]
-            self.days_off[i] = 0
+            self.followed_on[i] = t

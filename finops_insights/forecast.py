@@ -113,14 +113,17 @@ def _bounded(
     return Outlook(model, status, expected, paths, floor)
 
 
-def calendar_of(actual: Costs, days: Sequence[date], ahead: Sequence[date]) -> Costs:
-    """The monthly charges that are due on the days `ahead`, n series x days; `actual` is n series x the days so far."""
+def calendar_of(actual: Costs, days: Sequence[date], ahead: Sequence[date], told: seasons.Marks) -> Costs:
+    """The monthly charges that are due on the days `ahead`, n series x days.
+
+    `actual` and `told`, the days that were off for a reason of their own, are n series x the days so far.
+    """
     due = np.zeros((len(actual), len(ahead)))
     if len(days) < LEARN_DAYS:
         return due
     weekdays = np.array([day.weekday() for day in days])
     flat = actual / seasons.week_shape(actual[:, -MEMORY_DAYS:], weekdays)[:, weekdays]
     for i, day in enumerate(ahead):
-        recurs, height, _ = seasons.jumps(flat, days, day)
-        due[:, i] = np.where(recurs, height, 0.0)
+        found = seasons.jumps(flat, days, day, told)
+        due[:, i] = np.where(found.recurs, found.height, 0.0)
     return due

@@ -111,10 +111,7 @@ class LanguageModel:
         )
         from pydantic_ai.usage import RunUsage
 
-        if self._connected is None:
-            self._connected = await self.connect().__aenter__()
         agent: Agent[None, Template] = Agent(
-            self._connected,
             output_type=PromptedOutput(Template) if self.in_text else Template,
             instructions=prompt.instructions,
             retries=ANSWERS_REFUSED,
@@ -143,7 +140,9 @@ class LanguageModel:
         started = time.monotonic()
         with capture_run_messages() as messages:
             try:
-                answered = await agent.run(prompt.text, usage=usage, usage_limits=limits)
+                if self._connected is None:
+                    self._connected = await self.connect().__aenter__()
+                answered = await agent.run(prompt.text, model=self._connected, usage=usage, usage_limits=limits)
                 template = answered.output
             except Exception as error:  # noqa: BLE001 -- whatever a provider's library raises, the day gets its text
                 outcome, why = _explained(error, objections)

@@ -6,15 +6,17 @@ from its end; the two agree in no two months.
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Costs = npt.NDArray[np.float64]
+Marks = npt.NDArray[np.bool_]
 
 WEEK: Final = 7
 SHAPE_BOUNDS: Final = (0.02, 50.0)
+SAME_AGE: Final = 0.2
 REMEMBERED_DAYS: Final = 100
 REMEMBERED_MONTHS: Final = 3
 NOTICEABLE: Final = 0.15
@@ -28,38 +30,55 @@ _NEXT_TO_DAYS: Final = 2
 def week_shape(costs: Costs, weekdays: npt.NDArray[np.int64]) -> Costs:
     """What each weekday costs in medians of its week, n series x 7, from the whole weeks at the end of `costs`.
 
-    A series that is mostly silent has no shape: 1 everywhere.
+    A series that is mostly silent has no shape: 1 everywhere. Weeks of another age, when credits paid for nearly
+    everything, say nothing of the shape it has now.
     """
     weeks = costs.shape[1] // WEEK
     by_week = costs[:, -weeks * WEEK :].reshape(len(costs), weeks, WEEK)
     middle = np.median(by_week, 2, keepdims=True)
-    of_last_week = np.clip(np.median(by_week / np.where(middle > 0, middle, np.inf), 1), *SHAPE_BOUNDS)
+    comparable = middle >= np.maximum(SAME_AGE * middle.max(1, keepdims=True), 1e-9)
+    ratio = np.where(comparable, by_week / np.where(middle > 0, middle, np.inf), np.nan)
+    ratio[~comparable.any((1, 2))] = 1.0
+    of_last_week = np.clip(np.nanmedian(ratio, 1), *SHAPE_BOUNDS)
     shape = np.ones((len(costs), WEEK))
     shape[:, weekdays[-WEEK:]] = np.where(np.median(middle, 1) > 0, of_last_week, 1.0)
     return shape
 
 
-def jumps(
-    flat: Costs, days: Sequence[date], day: date, noticeable: float | Costs = NOTICEABLE
-) -> tuple[npt.NDArray[np.bool_], Costs, Costs]:
+class Monthly(NamedTuple):
+    """What a day of the month brings; each one number a series."""
+
+    recurs: Marks
+    surely: Marks
+    """Whether two months say so; what one month shows may have been chance."""
+    height: Costs
+    """By how much it jumps from the days around it."""
+    level: Costs
+    """How high the days around those jumps were."""
+
+
+def jumps(flat: Costs, days: Sequence[date], day: date, told: Marks, noticeable: float | Costs = NOTICEABLE) -> Monthly:
     """Which series jump on `day` of a month, judged by `flat`: their costs on `days` before it, n series x T days.
 
-    Returns whether they do, by how much, and how high the days around those jumps were; each one number a series.
+    A jump that is `told` (n series x T days), as an anomaly or a holiday, makes no month's day by itself: it takes
+    another one. So does a fall: fees come once a month, and outages do not.
     """
     n = len(flat)
-    recurs, height, level = np.zeros(n, np.bool_), np.zeros(n), np.ones(n)
+    recurs, surely, height, level = np.zeros(n, np.bool_), np.zeros(n, np.bool_), np.zeros(n), np.ones(n)
     for earlier in _earlier_months(days, day):
         if not earlier:
             continue
         around = np.stack([_around(flat, s) for s in earlier])
         jump = flat[:, earlier].T - around
         far = np.maximum(np.asarray(noticeable) * np.abs(around), NOTICEABLE_AMOUNT)
-        needed = min(2, len(earlier))
-        new = (((jump > far).sum(0) >= needed) | ((jump < -far).sum(0) >= needed)) & ~recurs
+        rises, falls = (jump > far).sum(0), (jump < -far).sum(0)
+        only_one = (len(earlier) == 1) & ~told[:, earlier].any(1) & (rises == 1)
+        twice = (rises >= 2) | (falls >= 2)
+        new = (only_one | twice) & ~recurs
         height = np.where(new, np.median(jump, axis=0), height)
         level = np.where(new, np.median(around, axis=0), level)
-        recurs |= new
-    return recurs, height, level
+        recurs, surely = recurs | new, surely | (new & twice)
+    return Monthly(recurs, surely, height, level)
 
 
 def _around(flat: Costs, s: int) -> Costs:

@@ -12,7 +12,7 @@ import psycopg
 
 from finops_insights.detect import LEARN_DAYS, Walk
 from finops_insights.forecast import HORIZON_DAYS, Outlook, calendar_of, outlook
-from finops_insights.seasons import first_of_next_month
+from finops_insights.seasons import Marks, first_of_next_month
 from finops_pipeline.cost_series import CostSeries, SeriesKey, read_cost_series, walk_start, watched
 from finops_pipeline.insight_days import Row
 from finops_warehouse import ledger
@@ -41,6 +41,8 @@ class Thinking:
     day: date
     clean: Costs
     """Every series so far, at its level of that day and without what was off or comes monthly."""
+    told: Marks
+    """The days that were off for a reason of their own."""
 
 
 class Forecaster:
@@ -84,7 +86,7 @@ class Forecaster:
         as_of, t = thinking.day, series.index(thinking.day)
         ahead = [as_of + timedelta(days=i + 1) for i in range(HORIZON_DAYS)]
         billed = series.billed[:, : t + 1]
-        due = calendar_of(billed, series.days[: t + 1], ahead)
+        due = calendar_of(billed, series.days[: t + 1], ahead, thinking.told)
         to_date = self._billed_to_date(ahead[0].replace(day=1), as_of)
         totals: list[Row] = []
         by_day: list[Row] = []
@@ -136,7 +138,8 @@ def _walk(series: CostSeries, quiet_days: frozenset[date]) -> Iterator[Thinking]
     for t, day in enumerate(series.days):
         if t >= LEARN_DAYS:
             walk.step(t)
-        yield Thinking(day, walk.clean[: len(series.keys), : t + 1].copy())
+        n = len(series.keys)
+        yield Thinking(day, walk.clean[:n, : t + 1].copy(), walk.told[:n, : t + 1])
 
 
 def _with_everything_billed(series: CostSeries) -> CostSeries:
