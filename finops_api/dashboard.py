@@ -43,7 +43,7 @@ def install(app: FastAPI, folder: Path = WEB) -> None:
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def dashboard(path: str, request: Request) -> Response:
-        if path.split("/")[0] in OF_THE_API:
+        if path.split("/")[0] in OF_THE_API or "\0" in path:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         index = folder / "index.html"
         if not index.is_file():

@@ -1,8 +1,6 @@
 """One demo for all journeys: the real command, its real Dagster, its real API, a real browser."""
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -10,13 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.browsing import chromium
 from helpers.demo import Demo
 from helpers.processes import free_port, running
-from playwright.sync_api import Browser, Page, sync_playwright
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# As root Chromium has no sandbox; without the others it looks for hosts that a closed network refuses.
-BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +47,11 @@ def _wait_for(url: str) -> None:
             return
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium: `CHROMIUM`, the system's, or Playwright's own (`make browser` sees to one)."""
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
+    """A headless Chromium, for one module: while Playwright runs, nothing else in its thread may use asyncio."""
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
