@@ -1,9 +1,9 @@
 """The checker: what a text may say. Whoever wrote it, a model or a rule, it is stored only when this has no objection.
 
 A figure reaches a reader as a token that stands for a fact, so a text that holds no number of its own cannot hold a
-wrong one. What is left to get wrong is the sentence around the token, and three rules watch it: a word that says up or
-down must stand beside a fact that goes that way, a fact that goes some way needs such a word, and a figure of one
-service must not follow the name of another.
+wrong one. What is left to get wrong is the sentence around the token, and four rules watch it: a sentence without a
+token says nothing that can be looked up, and is refused; a word that says up or down must stand beside a fact that goes
+that way; a fact that goes some way needs such a word; and a figure of one service must not follow the name of another.
 
 Nothing but letters and plain punctuation is let through, so there is no list of markup, scripts or invisible
 characters that could be incomplete; the other rules exist to say what is wrong. Reasons may be sent to a provider:
@@ -42,7 +42,8 @@ _PARTS = (
 _MULTIPLES = (
     "once|twice|thrice|doubl(?:e[ds]?|ing|y)|tripl(?:e[ds]?|ing|y)|trebl(?:e[ds]?|ing)|quadrupl(?:e[ds]?|ing)|"
     "quintupl(?:e[ds]?|ing)|dozens?|score|couple|pair|single|solo|duo|trio|nil|nought|naught|umpteen|grand|"
-    r"\w*fold"
+    r"\w*fold|nothing|none|gratis|(?:for|cost|is|was|were|of) free|"
+    r"(?:no|not any) (?:cost|charge|spend|money|bill|fee)\w*"
 )
 _ABROAD = (
     "zwei|drei|vier|sechs|sieben|acht|neun|zehn|zwanzig|hundert|tausend|prozent|doppelt|verdoppelt|halb|haelfte|"
@@ -86,7 +87,8 @@ _DOWN = re.compile(
 _DENIAL = re.compile(
     r"\b(?:not|never|no|nor|neither|hardly|barely|without|cannot|nothing)\b|n['\u2019]t\b", re.IGNORECASE
 )
-_SENTENCE = re.compile(r"[.!?;:\n]+(?:\s|$)")
+_STATEMENT = re.compile(r"[.!?;:\n]+(?:\s|$)")
+_SENTENCE = re.compile(r"[.!?\n]+['\"\u2019\u201d)]*(?:\s|$)")
 _CLAUSE = re.compile(r",|\s[-\u2013\u2014]\s|\b(?:while|but|whereas|although|though|and|yet)\b", re.IGNORECASE)
 _CONTRARY: Mapping[Direction, tuple[re.Pattern[str], re.Pattern[str]]] = {"up": (_UP, _DOWN), "down": (_DOWN, _UP)}
 
@@ -98,7 +100,7 @@ ORDINARY_WORDS = frozenset(
     coverage credit credits day days deployed did difference differs direction discount does down during each
     earlier end ended ends engine equals estimate every everything expected explains export fact facts far fell few
     fewer figure first follow for forecast found from go going had handed has have headline here history hold how if
-    in invoice invoices is it its jobs kind language larger largest last late least less level likely little look
+    in invoice invoices is it its jobs kind language larger largest last late least less level likely little look looked
     made many meant model month months more most much name needed needs new no none normal not nothing now of off on
     one open or other others otherwise out over own part parts past percent plain price project projects purpose
     quota rather refused region resized rest rests rose round rules run runs s same saved saving say scheduled see
@@ -148,7 +150,9 @@ def check(text: str, facts: Mapping[str, Fact], names: Collection[str] = (), *, 
     found += [f"unknown token {{{{{name}}}}}" for name in TOKEN.findall(text) if name not in facts]
     if _names_in(folded, names):
         found.append("the name of something, spelled out: use its token")
-    found += _of_sentences(text, facts)
+    if any(s.strip() and not TOKEN.search(s) for s in _SENTENCE.split(text)):
+        found.append("a sentence without a token: say only what the facts say")
+    found += _of_directions(text, facts)
     found += _of_subjects(text, facts)
     return list(dict.fromkeys(found))
 
@@ -196,9 +200,9 @@ def _names_in(text: str, names: Collection[str]) -> bool:
     return False
 
 
-def _of_sentences(text: str, facts: Mapping[str, Fact]) -> Iterator[str]:
+def _of_directions(text: str, facts: Mapping[str, Fact]) -> Iterator[str]:
     """Up is up and down is down."""
-    for sentence in _SENTENCE.split(text):
+    for sentence in _STATEMENT.split(text):
         directed = _directed(sentence, facts)
         says_up, says_down = bool(_UP.search(sentence)), bool(_DOWN.search(sentence))
         if not directed:

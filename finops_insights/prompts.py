@@ -21,12 +21,12 @@ few plain sentences and, where something should be looked into, a check: one sen
 Every figure, name, day and month is a token such as {{{{f_spend}}}}. Copy tokens exactly; they are replaced by what
 they stand for, with currency, percent sign and unit.
 
-- Never write a number: no digit, no number word (one, two, first, once, half, double, dozen, percent), no numeral.
+- Never write a number: no digit, no number word (one, two, first, once, half, double, nothing, percent), no numeral.
+- Every sentence, the headline and the check too, holds at least a token. Say only what the facts say.
 - Never write a name or an alias. To speak of something, use its token.
 - Beside the token of a fact with a direction, write a word that goes that way (rose, more than; fell, less than), in
   the same sentence, and no word that goes the other way. Without such a token, write no such word.
 - A figure whose token begins with the token of a name belongs to that name: put it after that name.
-- Do not claim causes beyond the facts.
 - Plain sentences in letters, spaces and plain punctuation: no links, no markup, no lists, no abbreviations with points.
 - The headline has at most {HEADLINE_LIMIT} characters, the body and the check at most {BODY_LIMIT} each.
 

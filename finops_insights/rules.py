@@ -90,14 +90,14 @@ def _outlook(subject: Subject) -> list[str]:
         than = "about as much as" if _is_flat(facts, "f_forecast") else f"{{{{f_forecast_change}}}} {_than(change)}"
         said.append(f"That would be {than} the {{{{f_last_month_spend}}}} of {{{{f_last_month}}}}.")
     if "forecast" in subject.notes:
-        said.append("The forecast rests on little history.")
+        said.append("The forecast of {{f_forecast}} rests on little history.")
     return said
 
 
 def _unusual(subject: Subject) -> str:
     found = subject.facts.get("f_anomalies")
     if found is None:
-        return "Nothing unusual was found on {{f_day}}."
+        return "{{f_day}} looked as usual."
     return f"On {{{{f_day}}}}, {{{{f_anomalies}}}} {'was' if found.value == 1 else 'were'} found."
 
 
@@ -128,7 +128,7 @@ def _month(subject: Subject) -> Template:
     opening = "The charges on the invoices of {{f_month}} come to {{f_total}}"
     change = facts.get("f_change")
     if change is None:
-        opening += "; the month before is not complete here, so there is nothing to compare it with."
+        opening += "; the month before is not complete here to compare that with."
     elif change.direction is None:
         opening += ", as much as those of {{f_month_before}}."
     else:
@@ -142,7 +142,7 @@ def _month(subject: Subject) -> Template:
     ]
     check = None
     if subject.notes["invoice"] == "it differs":
-        check = "Which charges the invoices hold that the export does not, or the other way round."
+        check = "Which charges the invoices of {{f_month}} hold that the export does not, or the other way round."
     return Template(headline=headline, body=" ".join(sentences), check=check)
 
 
@@ -153,7 +153,7 @@ def _invoice(subject: Subject) -> list[str]:
         case "it differs":
             return ["The invoices say {{f_invoice}}, which differs by {{f_residual}}."]
         case _:
-            return ["No invoice was handed in to compare it with."]
+            return ["The invoices of {{f_month}} were not handed in to compare that with."]
 
 
 # -- an anomaly
@@ -170,8 +170,7 @@ def _anomaly(subject: Subject) -> Template:
     else:
         headline = f"{who} cost {{{{f_excess}}}} {_than(excess)} expected {when}"
         part = f", {{{{f_excess_percent}}}} {_than(excess).split()[0]}" if "f_excess_percent" in facts else ""
-        expected = "nothing" if facts["f_expected"].value == 0 else "{{f_expected}}"
-        opening = f"It cost {{{{f_actual}}}} where {expected} was expected{part}."
+        opening = f"It cost {{{{f_actual}}}} where {{{{f_expected}}}} was expected{part}."
     sentences = [opening, *_duration(subject), *_why(subject), *_state(subject)]
     return Template(headline=headline, body=" ".join(sentences), check=_what_to_check(subject))
 
@@ -186,10 +185,10 @@ def _duration(subject: Subject) -> list[str]:
 
 def _why(subject: Subject) -> list[str]:
     if "made of" in subject.notes:
-        return ["It is made of anomalies of services in projects, which have texts of their own."]
+        return ["The {{f_actual}} are made of anomalies of services in projects, which have texts of their own."]
     causes = [name for name in subject.entities if name.startswith("f_cause_")]
     if not causes:
-        return ["It is spread: no part of it explains most of the difference."]
+        return ["No part of the {{f_actual}} explains most of the difference."]
     sentences = []
     for place, name in enumerate(causes):
         share = subject.facts[f"{name}_share"].value
@@ -207,13 +206,17 @@ def _state(subject: Subject) -> list[str]:
         case "it ended":
             if "f_now" in subject.facts:
                 return ["It is over: on {{f_day}} the cost was {{f_now}}, as usual."]
-            return ["It is over."]
+            return [f"It was over after {token(_last(subject.facts))}."]
         case "it went on":
             return [
                 f"It was still going on at the end of {token('f_last' if 'f_last' in subject.facts else 'f_start')}."
             ]
         case _:
             return ["It has stayed: on {{f_day}} the cost was {{f_now}}, and that counts as usual from now on."]
+
+
+def _last(facts: Mapping[str, Fact]) -> str:
+    return "f_last" if "f_last" in facts else "f_start"
 
 
 def _what_to_check(subject: Subject) -> str:

@@ -141,7 +141,7 @@ def test_a_day_is_told_in_plain_sentences() -> None:
         "Of the projects, shop rose by $80 to $1,081. "
         "November 2026 is expected to come to $1,500. In 80% of cases it ends between $1,400 and $1,700. "
         "That would be 50% more than the $1,000 of October 2026. "
-        "Nothing unusual was found on 20 November. "
+        "20 November looked as usual. "
         "About $12 a month could be saved, by this: \u201cRelease addresses that nothing uses\u201d."
     )
     assert check is None
