@@ -87,8 +87,8 @@ _DOWN = re.compile(
 _DENIAL = re.compile(
     r"\b(?:not|never|no|nor|neither|hardly|barely|without|cannot|nothing)\b|n['\u2019]t\b", re.IGNORECASE
 )
-_STATEMENT = re.compile(r"[.!?;:\n]+(?:\s|$)")
-_SENTENCE = re.compile(r"[.!?\n]+['\"\u2019\u201d)]*(?:\s|$)")
+_STATEMENT = re.compile(r"[.!?;:]+(?:\s|$)|\n")
+_SENTENCE = re.compile(r"[.!?]+['\"\u2019\u201d)]*(?:\s|$)|\n")
 _CLAUSE = re.compile(r",|\s[-\u2013\u2014]\s|\b(?:while|but|whereas|although|though|and|yet)\b", re.IGNORECASE)
 _CONTRARY: Mapping[Direction, tuple[re.Pattern[str], re.Pattern[str]]] = {"up": (_UP, _DOWN), "down": (_DOWN, _UP)}
 

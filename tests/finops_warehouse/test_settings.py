@@ -84,6 +84,80 @@ def test_settings_that_contradict_each_other_are_refused(
     assert load_settings().billing_export_url == "bigquery://p.d.t"
 
 
+ASKED = {
+    "openai": {"LLM_MODEL_NAME": "m", "LLM_API_KEY": SECRET},
+    "anthropic": {"LLM_MODEL_NAME": "m", "LLM_API_KEY": SECRET},
+    "vertex": {"LLM_MODEL_NAME": "m", "LLM_VERTEX_PROJECT": "p", "LLM_VERTEX_LOCATION": "europe-west1"},
+    "local": {"LLM_MODEL_NAME": "m", "LLM_BASE_URL": "http://127.0.0.1:11434/v1"},
+}
+"""What each provider of language models needs, and no more."""
+
+
+@pytest.mark.parametrize("provider", ASKED)
+def test_a_provider_with_all_it_needs_is_taken(monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
+    """The refusals below must not hit it; and what a deployment declares and leaves empty is unset."""
+    for name in ("LLM_API_KEY", "LLM_BASE_URL", "LLM_VERTEX_PROJECT", "LLM_VERTEX_LOCATION"):
+        monkeypatch.setenv(name, "")
+    for name, value in {"LLM_PROVIDER": provider, **ASKED[provider]}.items():
+        monkeypatch.setenv(name, value)
+
+    assert load_settings().insights_engine == f"{provider}:m"
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"), [(provider, name) for provider, needs in ASKED.items() for name in needs]
+)
+def test_a_provider_without_what_it_needs_is_refused(monkeypatch: pytest.MonkeyPatch, provider: str, name: str) -> None:
+    """Silence would mean texts by the rules, from somebody who believes to pay for a model."""
+    for given, value in {"LLM_PROVIDER": provider, **ASKED[provider]}.items():
+        if given != name:
+            monkeypatch.setenv(given, value)
+
+    with pytest.raises(SettingsError, match=rf"{name} .*LLM_PROVIDER={provider}") as refused:
+        load_settings()
+
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["LLM_API_KEY", "LLM_MODEL_NAME", "LLM_VERTEX_PROJECT"])
+def test_a_model_without_a_provider_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A key that nobody uses was meant for somebody."""
+    monkeypatch.setenv(name, SECRET)
+
+    with pytest.raises(SettingsError, match=f"{name} .*LLM_PROVIDER") as refused:
+        load_settings()
+
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "value", "remedy"),
+    [
+        ("vertex", "LLM_API_KEY", SECRET, "Google identity"),
+        ("openai", "LLM_BASE_URL", f"http://{SECRET}.example.com/v1", "https://"),
+        ("vertex", "LLM_BASE_URL", f"http://{SECRET}.example.com", "https://"),
+        ("local", "LLM_BASE_URL", SECRET, "http://127.0.0.1:11434/v1"),
+        ("local", "LLM_BASE_URL", f"file:///{SECRET}", "http://127.0.0.1:11434/v1"),
+        ("openai", "LLM_TIMEOUT_SECONDS", "0", "greater than 0"),
+        ("openai", "LLM_MAX_USD_PER_RUN", "-1", "greater than or equal to 0"),
+        ("openai", "LLM_PROVIDER", SECRET, "anthropic"),
+    ],
+)
+def test_a_model_that_cannot_be_asked_so_is_refused(
+    monkeypatch: pytest.MonkeyPatch, provider: str, name: str, value: str, remedy: str
+) -> None:
+    """A key over plain http is no secret any more."""
+    for given, usual in {"LLM_PROVIDER": provider, **ASKED[provider], name: value}.items():
+        monkeypatch.setenv(given, usual)
+
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+
+    assert name in str(refused.value)
+    assert remedy in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9050", "http://localhost:9050", "http://[::1]:9050"])
 def test_an_endpoint_on_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     """The test server is there; the refusal above must not hit it."""
@@ -93,10 +167,15 @@ def test_an_endpoint_on_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch, e
     assert load_settings().bigquery_api_endpoint == endpoint
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "API_TOKEN", "ALERT_WEBHOOK_URL", "DAGSTER_DATABASE_URL"])
+@pytest.mark.parametrize(
+    "name", ["DATABASE_URL", "API_TOKEN", "ALERT_WEBHOOK_URL", "DAGSTER_DATABASE_URL", "LLM_API_KEY"]
+)
 def test_a_secret_is_not_printed_with_the_settings(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Somebody logs the settings some day."""
     monkeypatch.setenv(name, f"postgresql://u:{SECRET}@h/d")
+    if name == "LLM_API_KEY":
+        monkeypatch.setenv("LLM_PROVIDER", "openai")
+        monkeypatch.setenv("LLM_MODEL_NAME", "m")
 
     assert SECRET not in repr(load_settings())
     assert SECRET not in load_settings().model_dump_json()
