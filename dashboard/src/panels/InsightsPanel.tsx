@@ -1,6 +1,7 @@
-import type { Meta } from '../api/types'
+import type { AnomalyPage, Meta } from '../api/types'
 import { dayText } from '../lib/days'
 import type { EvidenceRef } from '../lib/evidenceRef'
+import { money } from '../lib/money'
 import { counted } from '../lib/words'
 import { Failed, Loading } from '../parts/PanelState'
 import { InsightCard } from './InsightCard'
@@ -10,7 +11,7 @@ import { inReadingOrder, insightNumbers, type Overview } from './useOverview'
 type Props = { meta: Meta; overview: Overview; open: (evidence: EvidenceRef) => void }
 
 /** What was unusual, in sentences whose every figure can be opened. */
-export function InsightsPanel({ meta, overview: { insights, window }, open }: Props) {
+export function InsightsPanel({ meta, overview: { insights, anomalies, window, currency }, open }: Props) {
   const items = inReadingOrder(insights.data?.items ?? [])
   const withheld = insights.data?.meta.withheld ?? 0
   const numbers = insightNumbers(items)
@@ -28,7 +29,10 @@ export function InsightsPanel({ meta, overview: { insights, window }, open }: Pr
             <InsightCard key={insight.insight_id} insight={insight} number={numbers.get(insight.insight_id) ?? null} open={open} />
           ))}
           {insights.data && items.length === 0 && (
-            <p className="nothing-unusual">Nothing unusual from {dayText(window.start)} to {dayText(meta.complete_through)}.</p>
+            <p className="nothing-unusual">
+              Nothing unusual from {dayText(window.start)} to {dayText(meta.complete_through)}.
+              {anomalies.data && ` ${unusual(anomalies.data.meta.thresholds, currency)}`}
+            </p>
           )}
           {withheld > 0 && <p className="nothing-unusual">{counted(withheld, 'insight')} withheld: a figure has moved since, and the text is being written again.</p>}
         </div>
@@ -36,4 +40,9 @@ export function InsightsPanel({ meta, overview: { insights, window }, open }: Pr
       </div>
     </section>
   )
+}
+
+/** When a day would have been unusual: "nothing" means little without it. */
+function unusual({ sensitivity, min_amount: amount, min_percent: percent }: AnomalyPage['meta']['thresholds'], currency: string): string {
+  return `Unusual is a cost more than ${percent}% and ${money(amount, currency)} away from what is expected, and ${sensitivity} times as far as it usually is.`
 }

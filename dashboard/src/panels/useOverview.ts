@@ -66,7 +66,7 @@ export function useOverview(meta: Meta, view: View) {
     }
   }, [window, meta.first_usage_day, byDay.data, dayTotals.data, forecast, members, view.by, colours, reachesNow, anomalies.data, insights.data, currency])
 
-  return { currency, window, version, narrow, table, byDay, dayTotals, rows, spark, colours, model, insights, recommendations, forecasts, forecast, forecastAsked: asked !== null }
+  return { currency, window, version, narrow, table, byDay, dayTotals, rows, spark, colours, model, insights, anomalies, recommendations, forecasts, forecast, forecastAsked: asked !== null }
 }
 
 /** What insights and savings can be narrowed by. */
