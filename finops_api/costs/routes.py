@@ -1,9 +1,8 @@
 """GET /v1/costs: HTTP words only; the question is a model, the answer is elsewhere."""
 
-from collections import Counter
-from typing import Annotated, get_origin
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 
 from finops_api.access import Reader
 from finops_api.catalogue.queries import last_complete_day
@@ -22,6 +21,7 @@ from finops_api.errors import (
     WindowTooLong,
     documented,
 )
+from finops_api.questions import each_once
 
 router = APIRouter(prefix="/v1/costs", tags=["costs"])
 
@@ -31,18 +31,9 @@ REFUSALS = documented(
 )  # fmt: skip
 
 
-def _each_once(request: Request) -> None:
-    """Of two starts the last would count, unseen: refuse what can only be meant once."""
-    lists = {name for name, field in CostQuery.model_fields.items() if get_origin(field.annotation) is list}
-    given = Counter(name for name, _ in request.query_params.multi_items())
-    twice = sorted(name for name, times in given.items() if times > 1 and name in CostQuery.model_fields.keys() - lists)
-    if twice:
-        raise AskedTwice(f"Given more than once: {', '.join(twice)}. Give it once.")
-
-
 @router.get("", operation_id="listCosts", responses=REFUSALS)
 async def list_costs(
-    query: Annotated[CostQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, Depends(_each_once)]
+    query: Annotated[CostQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(CostQuery)]
 ) -> CostPage:
     """Cost by day, month or as one total, by up to three dimensions.
 

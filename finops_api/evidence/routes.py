@@ -10,18 +10,29 @@ from fastapi.responses import StreamingResponse
 
 from finops_api.access import Reader
 from finops_api.database import Pool, snapshot
-from finops_api.errors import DatabaseUnreachable, EmptyWindow, NotAllowed, UnknownFigure, documented
+from finops_api.errors import (
+    AskedTwice,
+    BadQuestion,
+    DatabaseUnreachable,
+    EmptyWindow,
+    NotAllowed,
+    UnknownFigure,
+    documented,
+)
 from finops_api.evidence.models import ChargeInfo, Evidence, EvidenceQuery
 from finops_api.evidence.queries import charges_of, evidence
+from finops_api.questions import each_once
 
 router = APIRouter(prefix="/v1", tags=["evidence"])
 
-REFUSALS = documented(EmptyWindow, UnknownFigure, NotAllowed, DatabaseUnreachable)
+REFUSALS = documented(BadQuestion, AskedTwice, EmptyWindow, UnknownFigure, NotAllowed, DatabaseUnreachable)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @router.get("/evidence", operation_id="getEvidence", responses=REFUSALS)
-async def get_evidence(query: Annotated[EvidenceQuery, Query()], pool: Pool, _: Reader) -> Evidence:
+async def get_evidence(
+    query: Annotated[EvidenceQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(EvidenceQuery)]
+) -> Evidence:
     """A number computed again, how, and a page of the charges behind it, largest first.
 
     Their sum over all pages is `rows_sum`; `matches` says whether it is what the served tables say.
@@ -31,7 +42,9 @@ async def get_evidence(query: Annotated[EvidenceQuery, Query()], pool: Pool, _: 
 
 
 @router.get("/evidence.csv", operation_id="downloadEvidence", responses=REFUSALS, response_class=StreamingResponse)
-async def download_evidence(query: Annotated[EvidenceQuery, Query()], pool: Pool, _: Reader) -> StreamingResponse:
+async def download_evidence(
+    query: Annotated[EvidenceQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(EvidenceQuery)]
+) -> StreamingResponse:
     """All charges behind a number, as CSV."""
     async with snapshot(pool) as moment:  # refused before a byte is sent
         await evidence(moment, query.model_copy(update={"limit": 1, "offset": 0}))

@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from finops_api.access import Reader
 from finops_api.catalogue.queries import last_complete_day
 from finops_api.database import Pool, rows, snapshot
-from finops_api.errors import DatabaseUnreachable, NotAllowed, NothingLoaded, documented
+from finops_api.errors import AskedTwice, BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, documented
 from finops_api.evidence.queries import FACTS, recall
 from finops_api.insights.models import (
     AccuracyMeta,
@@ -32,13 +32,15 @@ from finops_api.insights.models import (
     Windowed,
 )
 from finops_api.insights.queries import ACCURACY, ANOMALIES, FORECASTS, INSIGHTS, RECOMMENDATIONS, one_row
+from finops_api.questions import each_once
 from finops_insights import thresholds
 from finops_insights.facts import Fact, recomputed
 from finops_insights.rendering import render
 
 router = APIRouter(prefix="/v1", tags=["insights"])
 
-REFUSALS = documented(NotAllowed, NothingLoaded, DatabaseUnreachable)
+REFUSALS = documented(BadQuestion, AskedTwice, NotAllowed, NothingLoaded, DatabaseUnreachable)
+ALWAYS = documented(NotAllowed, DatabaseUnreachable)
 DAYS_BACK = 90
 THRESHOLDS = Thresholds(
     sensitivity=f"{thresholds.SENSITIVITY:g}",
@@ -49,7 +51,9 @@ THRESHOLDS = Thresholds(
 
 
 @router.get("/anomalies", operation_id="listAnomalies", responses=REFUSALS)
-async def list_anomalies(query: Annotated[AnomalyQuery, Query()], pool: Pool, _: Reader) -> AnomalyPage:
+async def list_anomalies(
+    query: Annotated[AnomalyQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(AnomalyQuery)]
+) -> AnomalyPage:
     """Events of the window: neighbouring days that cost more, or less, than the past explains."""
     async with snapshot(pool) as moment:
         complete = await last_complete_day(moment)
@@ -61,7 +65,9 @@ async def list_anomalies(query: Annotated[AnomalyQuery, Query()], pool: Pool, _:
 
 
 @router.get("/forecasts", operation_id="listForecasts", responses=REFUSALS)
-async def list_forecasts(query: Annotated[ForecastQuery, Query()], pool: Pool, _: Reader) -> ForecastPage:
+async def list_forecasts(
+    query: Annotated[ForecastQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(ForecastQuery)]
+) -> ForecastPage:
     """The month's end and the next 30 days, with 80 and 95 % intervals, as they looked on a day."""
     asked = {
         "as_of": query.as_of, "scope": query.scope, "members": query.member, "currencies": query.billing_currency,
@@ -72,7 +78,9 @@ async def list_forecasts(query: Annotated[ForecastQuery, Query()], pool: Pool, _
     return ForecastPage(items=items, meta=ForecastMeta(as_of_day=as_of, data_version=version, why_none=why))
 
 
-@router.get("/forecasts/accuracy", operation_id="listForecastAccuracy", responses=REFUSALS)
+@router.get(
+    "/forecasts/accuracy", operation_id="listForecastAccuracy", responses=documented(NotAllowed, DatabaseUnreachable)
+)
 async def list_forecast_accuracy(pool: Pool, _: Reader) -> AccuracyPage:
     """How good the forecasts of the last 60 as-of days have been, beside the simplest one there is."""
     async with snapshot(pool) as moment:
@@ -83,7 +91,9 @@ async def list_forecast_accuracy(pool: Pool, _: Reader) -> AccuracyPage:
 
 
 @router.get("/recommendations", operation_id="listRecommendations", responses=REFUSALS)
-async def list_recommendations(query: Annotated[Narrowed, Query()], pool: Pool, _: Reader) -> RecommendationPage:
+async def list_recommendations(
+    query: Annotated[Narrowed, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(Narrowed)]
+) -> RecommendationPage:
     """What could be saved, from billing rows alone; each with its evidence and what it assumes."""
     async with snapshot(pool) as moment:
         items, totals, as_of, version = await one_row(moment, RECOMMENDATIONS, _narrowed(query))
@@ -93,7 +103,9 @@ async def list_recommendations(query: Annotated[Narrowed, Query()], pool: Pool, 
 
 
 @router.get("/insights", operation_id="listInsights", responses=REFUSALS)
-async def list_insights(query: Annotated[InsightQuery, Query()], pool: Pool, _: Reader) -> InsightPage:
+async def list_insights(
+    query: Annotated[InsightQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(InsightQuery)]
+) -> InsightPage:
     """Sentences about the costs. Every figure is a fact that was computed again for this answer.
 
     An insight whose figures have moved since it was written is withheld and written anew; `meta.withheld` counts.

@@ -13,6 +13,7 @@ import pytest
 import structlog
 from fastapi import FastAPI
 from fasteners import InterProcessLock
+from helpers.insights import think_about_what_is_behind
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -99,6 +100,7 @@ def _build(connection: psycopg.Connection, sample: SampleExport) -> None:
                 first_usage_day=date(2024, 1, 1), run_id="tests",
             )  # fmt: skip
         _bring_up_to_date(connection)
+    think_about_what_is_behind(connection)
 
 
 def _bring_up_to_date(connection: psycopg.Connection) -> None:

@@ -14,7 +14,7 @@ from finops_warehouse.errors import SettingsError
 from finops_warehouse.settings import Settings
 
 TOKEN = "correct-horse-battery-staple"
-OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/{path:path}"}
 """What serves no data."""
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -42,7 +42,19 @@ def test_every_route_asks_who_reads_or_is_known_to_be_open() -> None:
     assert len(found) > len(OPEN)
 
 
-DATA = ["/v1/costs?window=7d", "/v1/dimensions", "/v1/dimensions/project/members", "/v1/meta"]
+DATA = [
+    "/v1/costs?window=7d",
+    "/v1/dimensions",
+    "/v1/dimensions/project/members",
+    "/v1/meta",
+    "/v1/anomalies",
+    "/v1/forecasts",
+    "/v1/forecasts/accuracy",
+    "/v1/recommendations",
+    "/v1/insights",
+    "/v1/evidence?start=2026-09-10&end=2026-09-11&billing_currency=USD",
+    "/v1/evidence.csv?start=2026-09-10&end=2026-09-11&billing_currency=USD",
+]
 
 
 def test_the_list_of_data_routes_is_whole() -> None:
@@ -84,7 +96,9 @@ def test_with_the_token_every_route_answers(built: str, api_over: Callable[..., 
     """The other half: a refusal of everybody would pass the test above."""
     client = api_over(built, api_token=TOKEN)
 
-    assert [client.get(path, headers={"Authorization": f"Bearer {TOKEN}"}).status_code for path in DATA] == [200] * 4
+    assert [client.get(path, headers={"Authorization": f"Bearer {TOKEN}"}).status_code for path in DATA] == [200] * len(
+        DATA
+    )
 
 
 def test_who_is_refused_does_not_learn_whether_the_question_was_good(

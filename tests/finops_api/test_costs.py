@@ -518,3 +518,46 @@ def test_a_month_is_every_one_of_its_days(api: httpx.Client, charges: psycopg.Co
 
     assert {"2026-09"} == {item["month"] for item in answer["items"]}
     assert rows_of(answer) == raw_rows(charges, (), "monthly", start="2026-09-01", end="2026-10-01")
+
+
+@pytest.mark.parametrize("granularity", ["daily", "monthly", "total"])
+@pytest.mark.parametrize("top", [1, 3, 50])
+def test_the_top_members_and_the_rest_are_the_whole(api: httpx.Client, granularity: str, top: int) -> None:
+    """The few that a chart has room for are the largest, and what is folded away is not lost."""
+    asked = {"start": "2026-09-10", "end": "2026-10-11", "granularity": granularity, "group_by": "service"}
+    answer = api.get("/v1/costs", params={**asked, "top": top}).json()
+    whole = api.get("/v1/costs", params={**asked, "granularity": "total"}).json()["items"]
+
+    for total in answer["totals"]:
+        currency = total["billing_currency"]
+        rows = [row for row in answer["items"] if row["billing_currency"] == currency]
+        counted = [row for row in rows if not row.get("estimated")]
+        by_size = sorted(
+            (r for r in whole if r["billing_currency"] == currency), key=lambda r: -Decimal(r["billed_cost"])
+        )
+
+        assert sum(Decimal(row["billed_cost"]) for row in counted) == Decimal(total["billed_cost"])
+        assert {row["service"] for row in rows} - {"(other)"} == {row["service"] for row in by_size[:top]}
+        others = [row["others"] for row in rows if row["service"] == "(other)"]
+        folded = max(0, len(by_size) - top)
+        assert max(others, default=0) == folded if granularity == "total" else max(others, default=0) <= folded
+
+
+def test_the_rest_is_compared_with_the_same_rest(api: httpx.Client) -> None:
+    """Who was small before and is large now is shown in both periods, and folded in neither."""
+    asked = {"start": "2026-09-25", "end": "2026-10-11", "granularity": "total", "group_by": "project"}
+    answer = api.get("/v1/costs", params={**asked, "top": 4, "compare": "previous", "billing_currency": "USD"}).json()
+
+    assert sum(Decimal(row["previous_billed_cost"]) for row in answer["items"]) == Decimal(
+        answer["totals"][0]["previous_billed_cost"]
+    )
+    assert len(answer["items"]) == 5
+
+
+@pytest.mark.parametrize("groups", [[], ["service", "project"]])
+def test_a_top_of_nothing_or_of_two_dimensions_is_refused(api: httpx.Client, groups: list[str]) -> None:
+    """It ranks the members of one."""
+    answer = api.get("/v1/costs", params={"window": "7d", "group_by": groups, "top": 3})
+
+    assert answer.status_code == 422
+    assert "exactly one group_by" in answer.json()["detail"]

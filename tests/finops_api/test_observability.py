@@ -82,10 +82,10 @@ def test_requests_are_counted_by_the_template_of_their_route(built: str, api_ove
     assert counted == {
         'method="GET",route="/v1/dimensions/{name}/members",status="200"': "2.0",
         'method="GET",route="/v1/dimensions/{name}/members",status="422"': "1.0",
-        'method="GET",route="unmatched",status="404"': "2.0",
+        'method="GET",route="/{path:path}",status="404"': "2.0",
         'method="POST",route="/livez",status="405"': "1.0",
     }
-    assert 'finops_http_request_seconds_count{method="GET",route="unmatched"} 2.0' in told
+    assert 'finops_http_request_seconds_count{method="GET",route="/{path:path}"} 2.0' in told
 
 
 def test_metrics_say_how_far_the_tables_are(built: str, api_over: Callable[..., httpx.Client]) -> None:

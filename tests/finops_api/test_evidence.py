@@ -1,0 +1,185 @@
+"""GET /v1/evidence: a number, computed again, and the charges it is made of."""
+
+import csv
+import io
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from finops_warehouse.database import connect_to
+from finops_warehouse.semantic import DIMENSIONS, MEASURES
+
+WINDOW = {"start": "2026-09-10", "end": "2026-10-11", "billing_currency": "USD"}
+
+
+def opened(api: httpx.Client, **asked: object) -> dict[str, Any]:
+    """The evidence of a number."""
+    answer = api.get("/v1/evidence", params=asked)  # type: ignore[arg-type]
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_charges_of_a_cell_add_up_to_it_whatever_is_measured(api: httpx.Client, measure: str) -> None:
+    """What /v1/costs serves and what the raw charges say, to the last digit."""
+    asked = {**WINDOW, "measure": measure, "service": "Compute Engine"}
+    found = opened(api, **asked, limit=1)
+    totals = api.get("/v1/costs", params={**asked, "granularity": "total"}).json()["totals"]
+
+    assert found["matches"]
+    assert Decimal(found["rows_sum"]) == Decimal(found["value"]) == Decimal(totals[0][measure])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_cell_opens_to_charges_that_add_up(api: httpx.Client, data: st.DataObject) -> None:
+    """Cells of every dimension, alone and together; those that are empty too."""
+    names = data.draw(st.lists(st.sampled_from(sorted(DIMENSIONS)), min_size=1, max_size=3, unique=True))
+    filters = {}
+    for name in names:
+        members = api.get(f"/v1/dimensions/{name}/members?limit=500").json()["items"]
+        filters[name] = data.draw(st.sampled_from([member["id"] for member in members]))
+    currency = data.draw(st.sampled_from(["USD", "EUR"]))
+    found = opened(api, **{**WINDOW, "billing_currency": currency}, **filters, limit=3)
+
+    assert found["matches"]
+    assert Decimal(found["rows_sum"]) == Decimal(found["cell_value"])
+
+
+def test_pages_hold_every_charge_once(api: httpx.Client) -> None:
+    """Largest first, no row twice, and their values add up to the sum."""
+    asked = {**WINDOW, "project": "nw-shop-prod"}
+    seen: list[dict[str, Any]] = []
+    while len(seen) < (first := opened(api, **asked, limit=1))["row_count"]:
+        seen += opened(api, **asked, limit=200, offset=len(seen))["rows"]
+
+    assert len({row["row"] for row in seen}) == len(seen) == first["row_count"] > 200
+    assert sum(Decimal(row["value"]) for row in seen) == Decimal(first["rows_sum"])
+    sizes = [abs(Decimal(row["value"])) for row in seen]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_the_csv_holds_every_charge(api: httpx.Client) -> None:
+    """The same rows, for a spreadsheet."""
+    asked = {**WINDOW, "project": "nw-shop-prod", "service": "Cloud SQL"}
+    answer = api.get("/v1/evidence.csv", params=asked)
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    found = opened(api, **asked, limit=1)
+
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert len(rows) == found["row_count"]
+    assert sum(Decimal(row["value"]) for row in rows) == Decimal(found["rows_sum"])
+
+
+def test_a_spreadsheet_runs_nothing_of_it(spoilt: str, api_over: Callable[..., httpx.Client]) -> None:
+    """Names are written by whoever may create a resource; amounts stay amounts."""
+    with connect_to(spoilt, autocommit=True) as connection:
+        connection.execute(
+            "update finops.raw_charges set resource_name = '=HYPERLINK(1)' where service_name = 'Support'"
+        )
+    answer = api_over(spoilt).get("/v1/evidence.csv", params={**WINDOW, "service": "Support"})
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+
+    assert {row["resource_name"] for row in rows} == {"'=HYPERLINK(1)"}
+    assert sum(Decimal(row["value"]) for row in rows) == Decimal(1500)
+
+
+def test_every_figure_of_every_insight_opens_and_matches(api: httpx.Client) -> None:
+    """Sums to their charges, the rest to the arithmetic it is made by."""
+    insights = api.get("/v1/insights?start=2026-09-01&end=2026-11-01&limit=100").json()["items"]
+    opened_figures = 0
+    for insight in insights:
+        for name, fact in insight["facts"].items():
+            found = opened(api, insight_id=insight["insight_id"], fact_id=name, limit=1)
+            assert found["matches"], (insight["insight_id"], name)
+            if fact["value"] is not None:
+                assert Decimal(found["value"]) == Decimal(fact["value"])
+                opened_figures += 1
+            if fact["source"]["kind"] == "derived":
+                assert [part["fact_id"] for part in found["formula"]] == [*fact["source"]["of"], name]
+                assert found["formula"][-1]["operator"] == "="
+    assert opened_figures > 20
+
+
+def test_an_anomaly_opens_to_what_was_billed_less_what_was_expected(api: httpx.Client) -> None:
+    """The difference, how it comes about, and the charges of its days."""
+    for anomaly in api.get("/v1/anomalies?start=2026-09-01&end=2026-11-01").json()["items"]:
+        found = opened(api, anomaly_id=anomaly["anomaly_id"], limit=5)
+        actual, expected, excess = (Decimal(part["value"]) for part in found["formula"])
+
+        assert found["matches"]
+        assert actual == Decimal(anomaly["actual_cost"])
+        assert actual - expected == excess == Decimal(anomaly["excess_cost"])
+
+
+def test_a_recommendation_opens_to_the_charges_it_would_save_on(api: httpx.Client) -> None:
+    """Each figure of its evidence."""
+    for recommendation in api.get("/v1/recommendations").json()["items"]:
+        for fact in recommendation["evidence"]:
+            found = opened(api, recommendation_id=recommendation["recommendation_id"], fact_id=fact["id"], limit=1)
+            assert found["matches"]
+            assert Decimal(found["rows_sum"]) == Decimal(fact["value"])
+
+
+def test_a_served_total_that_is_not_its_charges_says_so(spoilt: str, api_over: Callable[..., httpx.Client]) -> None:
+    """The proof is made at the time of the request: one cent anywhere shows."""
+    with connect_to(spoilt, autocommit=True) as connection:
+        connection.execute(
+            "update finops.cost_by_service_daily set billed_cost = billed_cost + 0.01 "
+            "where usage_day = '2026-09-15' and service_name = 'Cloud SQL' and billing_currency = 'USD' "
+            "and charge_category = 'Usage'"
+        )
+    found = opened(api_over(spoilt), **WINDOW, service="Cloud SQL", limit=1)
+
+    assert not found["matches"]
+    assert Decimal(found["cell_value"]) - Decimal(found["rows_sum"]) == Decimal("0.01")
+
+
+@pytest.mark.parametrize(
+    ("question", "status", "said"),
+    [
+        ("", 422, "name one number"),
+        ("start=2026-09-10&end=2026-09-11", 422, "name one number"),
+        ("start=2026-09-10&end=2026-09-10&billing_currency=USD", 422, "end is not included"),
+        ("start=2026-09-10&end=2026-09-11&billing_currency=USD&anomaly_id=a", 422, "name one number"),
+        ("insight_id=nothing", 422, "fact_id"),
+        ("insight_id=nothing&fact_id=f_x", 404, "no such insight"),
+        ("anomaly_id=nothing", 404, "no such anomaly"),
+        ("recommendation_id=nothing&fact_id=f_cost", 404, "no such recommendation"),
+        ("insight_id=%27;drop&fact_id=f_x", 422, "insight_id"),
+        ("start=2026-09-10&end=2026-09-11&billing_currency=USD&limit=201", 422, "limit"),
+        ("start=2026-09-10&end=2026-09-11&billing_currency=USD&service=%00", 422, "NUL"),
+        ("start=2026-09-10&end=2026-09-11&billing_currency=USD&measure=joy", 422, "measure"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/evidence", "/v1/evidence.csv"])
+def test_a_number_that_is_none_is_refused(api: httpx.Client, path: str, question: str, status: int, said: str) -> None:
+    """Before a byte of CSV is sent, too."""
+    answer = api.get(f"{path}?{question}")
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert said in answer.json()["detail"]
+
+
+def test_a_hostile_member_is_a_member_that_is_not_there(api: httpx.Client, charges: psycopg.Connection) -> None:
+    """Whatever it says, it is compared and never run."""
+    before = charges.execute("select count(*) from finops.raw_charges").fetchone()
+    for hostile in (
+        "' or 1=1 --",
+        "%s",
+        "%(start)s",
+        "{}",
+        "\\'; drop table finops.raw_charges; --",
+        "\N{RIGHT-TO-LEFT OVERRIDE}x",
+    ):
+        found = opened(api, **WINDOW, project=hostile)
+        assert (found["row_count"], found["matches"]) == (0, True)
+    assert charges.execute("select count(*) from finops.raw_charges").fetchone() == before
