@@ -18,11 +18,14 @@ from collections.abc import Collection, Iterator, Mapping
 from pydantic import BaseModel, ConfigDict
 
 from finops_insights.facts import Direction, Fact
-from finops_insights.rendering import TOKEN
+from finops_insights.rendering import TOKEN, token
 
 HEADLINE_LIMIT = 240
 BODY_LIMIT = 1600
 """Characters of a template. Its tokens are longer than most of what they stand for."""
+
+TOLD = 40
+"""So much of a token nobody knows is repeated to who made it up."""
 
 PLAIN = frozenset(string.ascii_letters + " \n.,;:!?'\"()-\u2013\u2014\u2018\u2019\u201c\u201d")
 
@@ -147,7 +150,7 @@ def check(text: str, facts: Mapping[str, Fact], names: Collection[str] = (), *, 
     found = list(_of_form(text, limit))
     for version in dict.fromkeys((bare, folded)):
         found += _of_characters(version)
-    found += [f"unknown token {{{{{name}}}}}" for name in TOKEN.findall(text) if name not in facts]
+    found += [f"unknown token {token(name[:TOLD])}" for name in TOKEN.findall(text) if name not in facts]
     if _names_in(folded, names):
         found.append("the name of something, spelled out: use its token")
     if any(s.strip() and not TOKEN.search(s) for s in _SENTENCE.split(text)):
@@ -235,9 +238,9 @@ def _contradictions(text: str, directed: Mapping[str, Direction]) -> Iterator[st
     for name, direction in directed.items():
         said, contrary = _CONTRARY[direction]
         if contrary.search(text):
-            yield f"{{{{{name}}}}} goes {direction} and a word beside it says otherwise"
+            yield f"{token(name)} goes {direction} and a word beside it says otherwise"
         elif not said.search(text):
-            yield f"{{{{{name}}}}} goes {direction}: say so beside it"
+            yield f"{token(name)} goes {direction}: say so beside it"
 
 
 def _of_subjects(text: str, facts: Mapping[str, Fact]) -> Iterator[str]:
@@ -254,4 +257,4 @@ def _of_subjects(text: str, facts: Mapping[str, Fact]) -> Iterator[str]:
             continue
         nearest = last or next((later for later in shown[place:] if later in owners), None)
         if nearest != owner:
-            yield f"{{{{{name}}}}} is not a figure of the name it stands beside"
+            yield f"{token(name)} is not a figure of the name it stands beside"

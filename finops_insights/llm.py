@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from finops_insights.claims import Template
@@ -155,12 +155,25 @@ class LanguageModel:
             output_tokens=usage.output_tokens,
             cost_usd=usage.cost if self.price_is_known else None,
             latency_ms=round(1000 * (time.monotonic() - started)),
-            payload={
-                "instructions": prompt.instructions,
-                "messages": ModelMessagesTypeAdapter.dump_python(messages, mode="json"),
-            },
+            payload=_storable(
+                {
+                    "instructions": prompt.instructions,
+                    "messages": ModelMessagesTypeAdapter.dump_python(messages, mode="json"),
+                }
+            ),
         )
         return Draft(template, why, attempts=usage.requests, call=call)
+
+
+def _storable(value: Any) -> Any:  # noqa: ANN401 -- JSON
+    """JSON as Postgres takes it: a model may answer with characters that no text there can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, dict):
+        return {_storable(name): _storable(held) for name, held in value.items()}
+    if isinstance(value, list):
+        return [_storable(held) for held in value]
+    return value
 
 
 def _explained(error: Exception, objections: list[str]) -> tuple[str, str]:

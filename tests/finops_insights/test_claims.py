@@ -174,6 +174,14 @@ def test_reasons_repeat_no_name_and_nothing_hidden(text: str) -> None:
     assert not any(name.casefold() in said for name in NAMES if name != "cost")
 
 
+def test_a_token_somebody_made_up_is_not_repeated_at_length() -> None:
+    """Reasons are stored and shown, and a token is a place to write into."""
+    said = "; ".join(check(f"It was {{{{f_{'ignore_all_' * 50}}}}}.", FACTS))
+
+    assert "unknown token {{f_ignore_all_" in said
+    assert len(said) < 200
+
+
 def test_a_headline_is_short_and_a_line() -> None:
     """It stands in a list."""
     body = "{{f_cost}} was spent."

@@ -1,6 +1,8 @@
 """Texts from the tables and back: what is stored holds, what moved is written anew, what is sent gives nothing away."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ import psycopg
 import pytest
 from helpers.road import Export, Road, Row, charge
 from helpers.subjects import HOSTILE
-from llmserver import Answer, ModelServer, Obedient, Request, Status, Step
+from llmserver import Answer, ModelServer, Obedient, Protocol, Request, Status, Step
 from psycopg.types.json import Jsonb
 
 from finops_insights.claims import Template, check_template
@@ -352,13 +354,17 @@ def model(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[Calla
     """A server for these settings, answering as the test says."""
     servers: list[ModelServer] = []
 
-    def start(*script: Step, name: str = "gpt-4o") -> ModelServer:
+    def start(*script: Step, name: str = "gpt-4o", provider: Protocol = "openai") -> ModelServer:
         server = ModelServer(script)
         servers.append(server.__enter__())
-        monkeypatch.setenv("LLM_PROVIDER", "openai")
-        monkeypatch.setenv("LLM_MODEL_NAME", name)
-        monkeypatch.setenv("LLM_API_KEY", KEY)
-        monkeypatch.setenv("LLM_BASE_URL", server.base_url("openai"))
+        chosen = {"LLM_PROVIDER": provider, "LLM_MODEL_NAME": name, "LLM_BASE_URL": server.base_url(provider)}
+        chosen |= (
+            {"LLM_VERTEX_PROJECT": "p", "LLM_VERTEX_LOCATION": "global"}
+            if provider == "vertex"
+            else {"LLM_API_KEY": KEY}
+        )
+        for setting, value in chosen.items():
+            monkeypatch.setenv(setting, value)
         load_settings.cache_clear()
         return server
 
@@ -377,28 +383,82 @@ def calls(connection: psycopg.Connection) -> list[dict[str, Any]]:
     return cursor.execute("select * from finops.llm_calls order by call_id").fetchall()
 
 
-def test_a_models_text_is_stored_with_what_it_took(costs: Road, model: Callable[..., ModelServer]) -> None:
+@pytest.mark.parametrize(
+    ("provider", "name", "cost"),
+    [
+        ("openai", "gpt-4o", Decimal("0.0006")),
+        ("anthropic", "claude-haiku-4-5", Decimal("0.00027")),
+        ("vertex", "gemini-2.5-flash", Decimal("0.000111")),
+    ],
+)
+def test_a_models_text_is_stored_with_what_it_took(
+    costs: Road, model: Callable[..., ModelServer], provider: Protocol, name: str, cost: Decimal
+) -> None:
     """Who wrote it, from what, for how much, and what exactly was sent."""
     think_of(costs.connection)
-    server = model(Obedient(obliging))
+    server = model(Obedient(obliging), name=name, provider=provider)
 
     built = rebuild_by_model(costs.connection)
 
-    assert {insight.engine for insight in stored(costs.connection)} == {"openai:gpt-4o"}
-    assert (built.tokens, built.cost_usd, built.fallbacks) == ((360, 90), Decimal("0.0018"), 0)
+    assert {insight.engine for insight in stored(costs.connection)} == {f"{provider}:{name}"}
+    assert (built.tokens, built.cost_usd, built.fallbacks) == ((360, 90), 3 * cost, 0)
     assert len(server.requests) == 3
     logged = calls(costs.connection)
-    assert [(c["provider"], c["model"], c["outcome"], c["requests"]) for c in logged] == [
-        ("openai", "gpt-4o", "ok", 1)
-    ] * 3
-    assert [(c["input_tokens"], c["output_tokens"], c["cost_usd"]) for c in logged] == [
-        (120, 30, Decimal("0.0006"))
-    ] * 3
+    assert [(c["provider"], c["model"], c["outcome"], c["requests"]) for c in logged] == [(provider, name, "ok", 1)] * 3
+    assert [(c["input_tokens"], c["output_tokens"], c["cost_usd"]) for c in logged] == [(120, 30, cost)] * 3
     assert all(c["latency_ms"] > 0 and c["partition_key"] == "2026-10-10" for c in logged)
     for request, call in zip(server.requests, logged, strict=True):
-        asked = next(text for text in request.told.split("\n") if "write_about" in text)
-        assert asked.strip() in json.dumps(call["payload"]).replace('\\"', '"')
+        [first] = [part["content"] for part in call["payload"]["messages"][0]["parts"]]
+        assert first in request.told
+        assert call["payload"]["instructions"] in request.told
     assert KEY not in repr(logged)
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "requests", "tokens", "reason"),
+    [
+        ([Status(503), Obedient(obliging)], "ok", 1, 120, None),
+        ([Answer({"headline": "42", "body": "42"}), Obedient(obliging)], "ok", 2, 240, None),
+        ([Answer({"headline": "42", "body": "42"})], "refused", 3, 360, "no answer passed the checks"),
+        ([Status(403)], "http 403", 0, 0, "the provider answered with status 403"),
+    ],
+)
+def test_every_way_a_call_ends_is_in_the_log(
+    costs: Road,
+    model: Callable[..., ModelServer],
+    script: list[Step],
+    outcome: str,
+    requests: int,
+    tokens: int,
+    reason: str | None,
+) -> None:
+    """What was paid for and not used was paid for all the same."""
+    model(*script)
+
+    rebuild_by_model(costs.connection)
+
+    [call] = calls(costs.connection)
+    assert (call["outcome"], call["requests"], call["input_tokens"]) == (outcome, requests, tokens)
+    [insight] = stored(costs.connection)
+    assert insight.engine == ("rules" if reason else "openai:gpt-4o")
+    assert (insight.fallback_reason or "").startswith(reason or "")
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "vertex"])
+def test_an_answer_that_postgres_cannot_hold_costs_nothing_but_the_answer(
+    costs: Road, model: Callable[..., ModelServer], provider: Protocol
+) -> None:
+    """A null character or half a surrogate in it must not take the day's texts, or the audit's row."""
+    model(
+        Answer({"headline": "{{f_day}}\0", "body": "\ud800 {{f_spend}}.", "check": None}),
+        provider=provider, name="a-model",
+    )  # fmt: skip
+
+    assert rebuild_by_model(costs.connection).fallbacks == 1
+
+    [call] = calls(costs.connection)
+    assert call["outcome"] in ("refused", "error")  # a library may not be able to send half a surrogate back
+    assert len(call["payload"]["messages"]) > 1
 
 
 def test_an_unchanged_day_asks_nobody_again(costs: Road, model: Callable[..., ModelServer]) -> None:
@@ -601,9 +661,20 @@ def test_a_month_is_an_asset_too(costs: Road, instance: dg.DagsterInstance) -> N
     assert versions(costs.connection).keys() == {"202609"}
 
 
-def test_the_tables_are_where_the_documents_say(
-    settings: Settings, connection: psycopg.Connection, tmp_path: Path
-) -> None:
-    """Aliases and keys are in Postgres and in no file."""
+def test_a_key_of_the_deployment_is_in_no_file(connection: psycopg.Connection, tmp_path: Path) -> None:
+    """Each has its own, in Postgres alone."""
     assert deployment_key(connection, "aliases") != deployment_key(connection, "another")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_loading_the_graph_loads_no_provider(tmp_path: Path) -> None:
+    """A code location loads in seconds, and without a network."""
+    code = (
+        "import sys, finops_pipeline.definitions;"
+        "print(*[m for m in ('pydantic_ai', 'openai', 'anthropic', 'google.genai') if m in sys.modules])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout.split() == []

@@ -8,6 +8,6 @@ The last step of a script is repeated for as long as somebody asks. Only what th
 modelled; every request is kept as it came.
 """
 
-from llmserver.server import Answer, Garbage, ModelServer, Obedient, Request, Slow, Status, Step
+from llmserver.server import Answer, Garbage, ModelServer, Obedient, Protocol, Request, Slow, Status, Step
 
-__all__ = ["Answer", "Garbage", "ModelServer", "Obedient", "Request", "Slow", "Status", "Step"]
+__all__ = ["Answer", "Garbage", "ModelServer", "Obedient", "Protocol", "Request", "Slow", "Status", "Step"]
