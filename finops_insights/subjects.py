@@ -235,7 +235,7 @@ def of_day(rows: DayRows) -> list[Subject]:
         events.setdefault(row.anomaly_id, []).append(row)
     return [
         *(_day_summary(rows, currency) for currency in currencies),
-        *(_anomaly(rows.day, event, rows.costs_of_ended.get(name)) for name, event in events.items()),
+        *(_anomaly(rows, event, rows.costs_of_ended.get(name)) for name, event in events.items()),
     ]
 
 
@@ -356,28 +356,35 @@ BILLED_FOR_USE = ["Usage", "Purchase"]
 """The charge categories anomalies are looked for in."""
 
 
-def _anomaly(day: date, event: Sequence[AnomalyDay], cost_now: Decimal | None) -> Subject:
-    """The whole event up to `day`."""
-    last = event[-1]
+def _anomaly(rows: DayRows, event: Sequence[AnomalyDay], cost_now: Decimal | None) -> Subject:
+    """The whole event up to the day."""
+    day, last = rows.day, event[-1]
+    members = {"project": last.sub_account_id or UNATTRIBUTED, "service": last.service_id or UNATTRIBUTED}
+    has_cells = last.scope != "project_service" or not any(
+        member in _mistakable(rows.spent, kind) for kind, member in members.items()
+    )
     made = _Making(last.billing_currency)
     filters = {"billing_account": [last.billing_account_id], "charge_category": BILLED_FOR_USE}
     if last.scope == "project_service":
         made.member("f_service", "the service", "service", last.service_id, last.service_name)
         made.member("f_project", "the project", "project", last.sub_account_id, last.sub_account_name)
-        filters |= {"project": [last.sub_account_id or UNATTRIBUTED], "service": [last.service_id or UNATTRIBUTED]}
+        filters |= {kind: [member] for kind, member in members.items()}
     else:
         made.member("f_account", "the billing account", "billing_account", last.billing_account_id, None)
     made.day("f_start", "the day it began", last.start_day)
     if last.usage_day > last.start_day:
         made.day("f_last", "the last unusual day so far", last.usage_day)
         made.days("f_days", "how many days were unusual", len(event))
-    made.actual(event, filters)
+    if has_cells:
+        made.actual(event, filters)
+    else:
+        made.summed("f_actual", "what it cost on the unusual days", event, "actual_cost")
     made.expected(event)
     made.change("f_excess", "the difference between the two", "f_actual", "f_expected")
     made.change_percent("f_excess_percent", "the difference as a part of what was expected", "f_actual", "f_expected")
     made.causes(last)
     notes = {"state": "it went on" if last.usage_day == day else "it ended"}
-    if last.usage_day < day and cost_now is not None:
+    if last.usage_day < day and cost_now is not None and has_cells:
         window = {"start": day, "end": day + timedelta(days=1)}
         made.day("f_day", "the day after the last unusual one", day)
         made.cell("f_now", "what it cost on that day", cost_now, made.cell_of(filters, **window))
@@ -536,7 +543,9 @@ class _Making:
         """The members whose cost changed most, services and projects, the largest change first."""
         threshold = max(abs(_sum(s.now for s in spent)), abs(_sum(s.before for s in spent))) * MOVED_AT_LEAST
         for kind, most in MOVERS.items():
-            ranked = [m for m in _moved(spent, kind) if abs(m.now - m.before) > threshold][:most]
+            mistakable = _mistakable(spent, kind)
+            moved = (m for m in _moved(spent, kind) if (m.member or UNATTRIBUTED) not in mistakable)
+            ranked = [m for m in moved if abs(m.now - m.before) > threshold][:most]
             for place, m in enumerate(ranked, start=1):
                 name = f"f_{kind}_{place}"
                 only = {kind: [m.member or UNATTRIBUTED]}
@@ -574,11 +583,17 @@ class _Making:
             assert value is not None
             self._amount(name, label, value, derived)
             return
-        names = [name] if len(event) == 1 else [f"f_expected_{n}" for n in range(1, len(event) + 1)]
+        self.summed(name, label, event, "expected_cost")
+
+    def summed(
+        self, name: str, label: str, event: Sequence[AnomalyDay], column: Literal["actual_cost", "expected_cost"]
+    ) -> None:
+        """What is stored of each day of an event, added up."""
+        names = [name] if len(event) == 1 else [f"{name}_{n}" for n in range(1, len(event) + 1)]
         for part, row in zip(names, event, strict=True):
             key = {"usage_day": row.usage_day.isoformat(), "anomaly_id": row.anomaly_id}
-            source = Stored(table="cost_anomalies", key=key, column="expected_cost")
-            self.stored(part, label if len(event) == 1 else "a part of that", row.expected_cost, source)
+            source = Stored(table="cost_anomalies", key=key, column=column)
+            self.stored(part, label if len(event) == 1 else "a part of that", getattr(row, column), source)
         self._summed(name, label, names)
 
     def _summed(self, name: str, label: str, parts: Sequence[str]) -> None:
@@ -603,6 +618,21 @@ class _Making:
             self._add(f"{name}_share", "how much of it that explains", "percent", formatted, value=share, source=source)
 
 
+def _member(row: Spent | InvoicedRow, kind: str) -> tuple[str | None, str | None]:
+    """Id and name."""
+    return (row.service_id, row.service_name) if kind == "service" else (row.sub_account_id, row.sub_account_name)
+
+
+def _mistakable(spent: Sequence[Spent] | Sequence[InvoicedRow], kind: str) -> set[str]:
+    """The ids that somebody has given to another member as its name.
+
+    Filters take ids and names, so a cell of such a member would hold the costs of both. There is no figure of it.
+    """
+    members = {(member or UNATTRIBUTED, called) for member, called in (_member(row, kind) for row in spent)}
+    ids = {member for member, _ in members}
+    return {called for member, called in members if called is not None and called in ids and called != member}
+
+
 class _Moved(NamedTuple):
     member: str | None
     called: str | None
@@ -614,9 +644,7 @@ def _moved(spent: Sequence[Spent] | Sequence[InvoicedRow], kind: str) -> list[_M
     """Every member of a dimension, the largest change first; ties by id, so that the same bill is the same text."""
     found: dict[str | None, _Moved] = {}
     for row in spent:
-        member, called = (
-            (row.service_id, row.service_name) if kind == "service" else (row.sub_account_id, row.sub_account_name)
-        )
+        member, called = _member(row, kind)
         so_far = found.get(member, _Moved(member, called, Decimal(0), Decimal(0)))
         names = [name for name in (so_far.called, called) if name is not None]
         found[member] = _Moved(member, max(names, default=None), so_far.now + row.now, so_far.before + row.before)

@@ -150,14 +150,13 @@ def first_of(invoice_month: str) -> date:
 # -- rows
 
 SPENT = """
-    select billing_currency, sub_account_id, max(sub_account_name) as sub_account_name,
-        service_id, max(service_name) as service_name,
+    select billing_currency, sub_account_id, sub_account_name, service_id, service_name,
         coalesce(sum(billed_cost) filter (where usage_day >= %(start)s), 0) as now,
         coalesce(sum(billed_cost) filter (where usage_day < %(before_end)s), 0) as before,
         coalesce(sum(billed_cost) filter (where usage_day < %(start)s), 0) as whole_month_before
     from finops.cost_by_project_service_daily
     where usage_day >= %(before)s and usage_day < %(end)s
-    group by billing_currency, sub_account_id, service_id
+    group by billing_currency, sub_account_id, sub_account_name, service_id, service_name
 """
 
 ANOMALIES = """
@@ -228,13 +227,12 @@ def _costs_of_ended(connection: psycopg.Connection, day: date, anomalies: Sequen
 
 
 INVOICED = """
-    select billing_currency, sub_account_id, max(sub_account_name) as sub_account_name,
-        service_id, max(service_name) as service_name,
+    select billing_currency, sub_account_id, sub_account_name, service_id, service_name,
         coalesce(sum(billed_cost) filter (where invoice_month = %(month)s), 0) as now,
         coalesce(sum(billed_cost) filter (where invoice_month = %(before)s), 0) as before
     from finops.cost_by_project_service_daily
     where invoice_month in (%(month)s, %(before)s)
-    group by billing_currency, sub_account_id, service_id
+    group by billing_currency, sub_account_id, sub_account_name, service_id, service_name
 """
 
 INVOICES = """

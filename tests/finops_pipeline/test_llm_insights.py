@@ -611,6 +611,24 @@ def test_hostile_names_are_shown_and_change_nothing_around_them(hostile: Road) -
             assert insight.text.count("$17 more than expected") == 1
 
 
+def test_a_project_named_like_another_ones_id_takes_no_text_away(road: Road, export: Export) -> None:
+    """Its costs are in no figure of the other, and the day is told all the same."""
+    impostor = two_months(project="impostor")
+    for row in impostor:
+        row["project"]["name"] = "shop"
+    export.write_by_export_time([*two_months(), *impostor, *two_months(project="lake", service="Cloud Storage")])
+    road.walk()
+    think_of(road.connection)
+
+    built = rebuild(road.connection)
+
+    texts = stored(road.connection)
+    assert built.row_count == len(texts) == 4
+    assert [moved(road.connection, insight) for insight in texts] == [[]] * 4
+    assert {insight.facts["f_actual"].value for insight in texts[1:]} == {Decimal(25)}
+    assert "$375 was spent" in texts[0].text
+
+
 # -- as Dagster runs it
 
 
