@@ -91,14 +91,22 @@ class NarratedPartition:
 
 def build_day_insights(connection: psycopg.Connection, day: date, service: LLMService) -> list[Narrated]:
     """The texts about a day as its rows are now; none while it is not complete. Stores only aliases a model is told."""
-    rows = read_day(connection, day)
-    return _written(connection, of_day(rows) if rows else [], service)
+    return _written(connection, _subjects_of_day(connection, day), service)
 
 
 def build_month_insights(connection: psycopg.Connection, invoice_month: str, service: LLMService) -> list[Narrated]:
     """The texts about an invoice month (YYYYMM) as its rows are now."""
+    return _written(connection, _subjects_of_month(connection, invoice_month), service)
+
+
+def _subjects_of_day(connection: psycopg.Connection, day: date) -> list[Subject]:
+    rows = read_day(connection, day)
+    return of_day(rows) if rows else []
+
+
+def _subjects_of_month(connection: psycopg.Connection, invoice_month: str) -> list[Subject]:
     rows = read_month(connection, invoice_month)
-    return _written(connection, of_month(rows) if rows else [], service)
+    return of_month(rows) if rows else []
 
 
 def rebuild_insights_of_day(
@@ -110,9 +118,7 @@ def rebuild_insights_of_day(
     the day do not hold still; the texts are then as before.
     """
     place = _Place(DAILY, usage_day.isoformat(), "day", usage_day, usage_day.toordinal())
-    return _rebuild(
-        connection, place, lambda: build_day_insights(connection, usage_day, service), run_id, source_version
-    )
+    return _rebuild(connection, place, lambda: _subjects_of_day(connection, usage_day), service, run_id, source_version)
 
 
 def rebuild_insights_of_month(
@@ -121,7 +127,7 @@ def rebuild_insights_of_month(
     """Make llm_insights hold what is to be said about an invoice month (YYYYMM). Raises as the one of a day does."""
     place = _Place(MONTHLY, invoice_month, "month", first_of(invoice_month), int(invoice_month))
     return _rebuild(
-        connection, place, lambda: build_month_insights(connection, invoice_month, service), run_id, source_version
+        connection, place, lambda: _subjects_of_month(connection, invoice_month), service, run_id, source_version
     )
 
 
@@ -342,16 +348,21 @@ class _Place:
 def _rebuild(
     connection: psycopg.Connection,
     place: _Place,
-    build: Callable[[], list[Narrated]],
+    read: Callable[[], list[Subject]],
+    service: LLMService,
     run_id: str,
     source_version: int,
 ) -> NarratedPartition:
     calls: list[Call] = []
     moved: list[str] = []
     for _ in range(TRIES):
-        narrated = build()
+        subjects = read()
+        if service.engine != ENGINE and (moved := _moved(connection, subjects)):
+            continue  # tables that do not agree yet: a model's text about them would be paid for and thrown away
+        narrated = _written(connection, subjects, service)
         calls += [n.call for n in narrated if n.call is not None]
         _log(connection, place, narrated, run_id)
+        _keep(connection, narrated)
         moved, changed = _store(connection, place, narrated, run_id, source_version)
         if not moved:
             fallbacks = sum(n.fallback_reason is not None for n in narrated)
@@ -369,16 +380,9 @@ def _store(
     with connection.transaction():
         ledger.lock_partition(connection, place.asset, place.lock)
         # Computed again inside the lock and just before they are stored: what a text says is what the tables say.
-        moved = _moved(connection, narrated)
+        moved = _moved(connection, [n.subject for n in narrated])
         if moved:
             return moved, False
-        for n in narrated:
-            if n.is_new:
-                connection.execute(
-                    "insert into finops.llm_cache (input_hash, engine, template, attempts) values (%s, %s, %s, %s) "
-                    "on conflict do nothing",
-                    [n.input_hash, n.engine, Jsonb(n.template.model_dump()), n.attempts],
-                )
         rows = [_row(place, n, run_id, source_version) for n in narrated]
         where = [place.period, place.period_start]
         held = connection.cursor(row_factory=dict_row).execute(
@@ -403,15 +407,16 @@ def _store(
     return [], True
 
 
-def _moved(connection: psycopg.Connection, narrated: Sequence[Narrated]) -> list[str]:
-    sources = sources_of(fact for n in narrated for fact in n.subject.facts.values())
+def _moved(connection: psycopg.Connection, subjects: Sequence[Subject]) -> list[str]:
+    """The figures that are not what their source says now."""
+    sources = sources_of(fact for subject in subjects for fact in subject.facts.values())
     if not sources:
         return []
     recall = as_recall(sources, connection.execute(recall_statement(sources)).fetchall())
     return [
-        f"{name} of {n.subject.subject} {n.subject.subject_id}"
-        for n in narrated
-        for name in stale(n.subject.facts, recall)
+        f"{name} of {subject.subject} {subject.subject_id}"
+        for subject in subjects
+        for name in stale(subject.facts, recall)
     ]
 
 
@@ -463,6 +468,17 @@ def _log(connection: psycopg.Connection, place: _Place, narrated: Sequence[Narra
                 n.call.cost_usd, n.call.latency_ms, Jsonb(n.call.payload), run_id,
             ],
         )  # fmt: skip
+
+
+def _keep(connection: psycopg.Connection, narrated: Sequence[Narrated]) -> None:
+    """Put what models have just written where the next build looks first; what was refused is asked for again."""
+    for n in narrated:
+        if n.is_new:
+            connection.execute(
+                "insert into finops.llm_cache (input_hash, engine, template, attempts) values (%s, %s, %s, %s) "
+                "on conflict do nothing",
+                [n.input_hash, n.engine, Jsonb(n.template.model_dump()), n.attempts],
+            )
 
 
 def fallbacks(connection: psycopg.Connection, period: str, first: str | None, last: str | None) -> dict[str, int]:

@@ -284,6 +284,18 @@ def test_a_day_that_never_holds_still_keeps_its_old_texts(costs: Road) -> None:
     assert (stored(costs.connection), versions(costs.connection)) == (before, version)
 
 
+def test_nobody_is_asked_about_tables_that_do_not_agree(costs: Road) -> None:
+    """A day whose anomalies are behind its costs is told after them; a text now would be paid for and thrown away."""
+    think_of(costs.connection)
+    costs.connection.execute("update finops.cost_anomalies set actual_cost = actual_cost + 1")
+    service = Meanwhile(lambda _: None)
+
+    with pytest.raises(ProofFailed, match="of anomaly"):
+        rebuild(costs.connection, service)
+
+    assert service.asked == 0
+
+
 def test_a_build_that_dies_leaves_the_old_texts(costs: Road, monkeypatch: pytest.MonkeyPatch) -> None:
     """One transaction: a reader sees a whole day of one moment."""
     rebuild(costs.connection)
