@@ -51,7 +51,7 @@ def install(app: FastAPI, folder: Path = WEB) -> None:
         asked = (folder / path).resolve()
         if asked != index and asked.is_file() and asked.is_relative_to(folder.resolve()):
             return _file(asked, request)
-        if path.startswith("assets/") or "." in path.rsplit("/", 1)[-1]:  # a file that is not there, not a view
+        if asked != index and "." in asked.name:  # a file that is not there, not a view
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return FileResponse(index, headers=PAGE_HEADERS)
 

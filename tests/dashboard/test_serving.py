@@ -52,7 +52,9 @@ def test_assets_are_kept_for_ever_and_sent_small(built: Path) -> None:
     assert plain.text == answer.text
 
 
-@pytest.mark.parametrize("path", ["/v1/nope", "/v1", "/docs/nope", "/metrics/nope", "/assets/gone-000.js"])
+@pytest.mark.parametrize(
+    "path", ["/v1/nope", "/v1", "/docs/nope", "/metrics/nope", "/assets/gone-000.js", "/robots.txt"]
+)
 def test_what_is_no_page_fails_as_json(built: Path, path: str) -> None:
     """A mistyped route must not succeed as HTML."""
     answer = client(built).get(path)

@@ -7,7 +7,7 @@ import pytest
 from helpers.browsing import Visitor, faults, loaded, total_row
 from playwright.sync_api import Page, Route, expect
 
-HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>' + "x" * 200
 
 
 def refused(route: Route, status: int = 503, title: str = "DatabaseUnreachable") -> None:
@@ -129,9 +129,10 @@ def test_days_that_were_never_built_are_no_zeroes(visitor: Visitor) -> None:
     expect(page.get_by_role("columnheader", name="Change")).to_have_count(0)
 
 
-def test_names_are_text_and_nothing_else(visitor: Visitor) -> None:
+@pytest.mark.parametrize("width", [1440, 390])
+def test_names_are_text_and_nothing_else(visitor: Visitor, width: int) -> None:
     """Anybody in the organisation may name a project, and a model may write anything."""
-    page = visitor.visit("/favicon.svg")
+    page = visitor.visit("/favicon.svg", width=width)
 
     def hostile_costs(body: dict[str, Any]) -> None:
         for item in body["items"]:
@@ -155,7 +156,7 @@ def test_names_are_text_and_nothing_else(visitor: Visitor) -> None:
     expect(page.get_by_role("article").first).to_contain_text(HOSTILE)
     assert page.evaluate("window.hacked") is None
     assert page.locator("img").count() == 0
-    assert page.evaluate("document.documentElement.scrollWidth") == 1440
+    assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_evidence_that_is_gone_is_explained(visitor: Visitor) -> None:

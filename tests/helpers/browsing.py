@@ -68,6 +68,7 @@ def loaded(page: Page) -> Page:
     """The page, once all of its panels hold what they were waiting for."""
     expect(total_row(page)).to_be_visible()
     expect(page.get_by_role("status").filter(has_text="Loading")).to_have_count(0)
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
     return page
 
 

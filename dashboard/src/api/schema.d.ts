@@ -965,11 +965,6 @@ export interface components {
              */
             kind: "given";
         };
-        /** HTTPValidationError */
-        HTTPValidationError: {
-            /** Detail */
-            detail?: components["schemas"]["ValidationError"][];
-        };
         /**
          * InsightInfo
          * @description A text whose every figure is a fact: `template` refers to `facts` by id, `text` has them filled in.
@@ -1366,19 +1361,6 @@ export interface components {
              */
             min_percent: string;
         };
-        /** ValidationError */
-        ValidationError: {
-            /** Location */
-            loc: (string | number)[];
-            /** Message */
-            msg: string;
-            /** Error Type */
-            type: string;
-            /** Input */
-            input?: unknown;
-            /** Context */
-            ctx?: Record<string, never>;
-        };
     };
     responses: never;
     parameters: never;
@@ -1626,13 +1608,13 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Validation Error */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
@@ -1680,13 +1662,13 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Validation Error */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
@@ -1727,7 +1709,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1772,13 +1754,13 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Validation Error */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
@@ -1833,13 +1815,13 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Validation Error */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
@@ -1916,7 +1898,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description EmptyWindow: No day lies in the window. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1997,7 +1979,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description EmptyWindow: No day lies in the window. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. */
             422: {
                 headers: {
                     [name: string]: unknown;

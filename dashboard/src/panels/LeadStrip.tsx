@@ -21,12 +21,13 @@ type Props = {
 
 /** Four figures: what was spent, where the month ends, what a day costs, what could be saved. */
 export function LeadStrip({ meta, view, overview, open, change }: Props) {
-  const { table } = overview
+  const { table, forecasts, recommendations, forecastAsked } = overview
+  const waiting = table.isPending || recommendations.isPending || (forecastAsked && forecasts.isPending)
   if (table.error && !table.data) {
     return <section className="panel lead-failed" aria-label="Spend"><Failed what="The totals" error={table.error} again={() => void table.refetch()} /></section>
   }
   return (
-    <section className={`panel lead${table.isPlaceholderData ? ' refreshing' : ''}`} aria-label="Key figures">
+    <section className={`panel lead${table.isPlaceholderData ? ' refreshing' : ''}`} aria-label="Key figures" aria-busy={waiting}>
       <Spend meta={meta} view={view} overview={overview} open={open} />
       <MonthEnd overview={overview} />
       <Burn overview={overview} />

@@ -43,7 +43,7 @@ export function useOverview(meta: Meta, view: View) {
   const scope = { billing_currency: [currency], ...onlyScoped(view) }
   const period = { ...scope, start: window.start, end: window.drawnEnd }
   const insights = useInsights(version, period)
-  const anomalies = useAnomalies(version, { ...period, start: window.previousStart, include_explained: true })
+  const anomalies = useAnomalies(version, { ...period, include_explained: true })
   const recommendations = useRecommendations(version, scope)
   const reachesNow = window.end > meta.complete_through
   const asked = forecastScope(view, currency)

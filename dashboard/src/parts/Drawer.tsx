@@ -15,12 +15,14 @@ export function Drawer({ title, close, opener, children }: Props) {
   useEffect(() => {
     const shown = dialog.current
     if (!shown) return
+    const active = document.activeElement
+    const pressed = active instanceof HTMLElement && active.dataset['evidence'] === opener ? active : null
     if (!shown.open) shown.showModal()
     return () => {
       shown.close()
-      const waiting = [...document.querySelectorAll<HTMLElement>('[data-evidence]')]
-      const target = waiting.find((element) => element.dataset['evidence'] === opener) ?? document.querySelector<HTMLElement>('main')
-      target?.focus({ preventScroll: true })
+      // The same figure may stand in a text twice: the one that was pressed gets it.
+      const again = pressed?.isConnected ? pressed : opened(opener)
+      again?.focus({ preventScroll: true })
     }
   }, [opener])
 
@@ -50,4 +52,9 @@ export function Drawer({ title, close, opener, children }: Props) {
       </div>
     </dialog>
   )
+}
+
+function opened(key: string): HTMLElement | null {
+  const candidates = [...document.querySelectorAll<HTMLElement>('[data-evidence]')]
+  return candidates.find((element) => element.dataset['evidence'] === key) ?? document.querySelector<HTMLElement>('main')
 }
