@@ -171,6 +171,7 @@ def test_it_can_be_read_and_is_worth_a_look(visitor: Visitor, width: int, dark: 
 def picture(page: Page, name: str, *, full: bool = False) -> None:
     """Leave a picture among the artifacts."""
     PICTURES.mkdir(exist_ok=True)
+    page.mouse.move(0, 0)  # what the pointer stands on is emphasised
     page.wait_for_timeout(300)
     page.screenshot(path=PICTURES / f"{name}.png", full_page=full)
 

@@ -1,7 +1,8 @@
 import type { ScaleLinear } from 'd3-scale'
-import { evidenceKey } from '../lib/evidenceRef'
 import type { Day } from '../lib/days'
+import { evidenceKey } from '../lib/evidenceRef'
 import type { ChartModel, Mark } from './model'
+import { placeMarks, type Spot } from './placing'
 
 type Props = {
   model: ChartModel
@@ -15,32 +16,22 @@ const SIZE = 24
 const ABOVE = 17
 
 /** A diamond over the day of each anomaly. Its number is the number of the insight beside the chart. */
-export function Marks({ model, days, x, y, open }: Props) {
-  const onDay = new Map<Day, number>()
-  return (
-    <>
-      {model.marks.map((mark) => {
-        const index = days.indexOf(mark.day)
-        const column = model.columns[index]
-        if (!column) return null
-        const earlier = onDay.get(mark.day) ?? 0
-        onDay.set(mark.day, earlier + 1)
-        // On top of each other while there is room, then beside.
-        const lowest = y(Number(column.total)) - ABOVE - SIZE / 2
-        const room = Math.max(1, Math.floor(lowest / SIZE) + 1)
-        const left = x(index) - SIZE / 2 + Math.floor(earlier / room) * SIZE
-        return <Diamond key={mark.anomalyId} mark={mark} left={left} top={Math.max(0, lowest - (earlier % room) * SIZE)} open={open} />
-      })}
-    </>
-  )
+export function Marks({ model: { marks, columns }, days, x, y, open }: Props) {
+  const drawn = marks.flatMap((mark) => {
+    const index = days.indexOf(mark.day)
+    const column = columns[index]
+    return column ? [{ mark, x: x(index), lowest: y(Number(column.total)) - ABOVE - SIZE / 2 }] : []
+  })
+  const spots = placeMarks(drawn, SIZE)
+  return drawn.map(({ mark }, index) => <Diamond key={mark.anomalyId} mark={mark} spot={spots[index]} open={open} />)
 }
 
-function Diamond({ mark, left, top, open }: { mark: Mark; left: number; top: number; open: (anomalyId: string) => void }) {
+function Diamond({ mark, spot, open }: { mark: Mark; spot: Spot | undefined; open: (anomalyId: string) => void }) {
   return (
     <button
       type="button"
       className={mark.explained ? 'mark explained' : 'mark'}
-      style={{ left, top }}
+      style={spot}
       aria-label={mark.label}
       title={mark.label}
       data-evidence={evidenceKey({ kind: 'anomaly', id: mark.anomalyId })}
