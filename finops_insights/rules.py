@@ -132,7 +132,8 @@ def _month(subject: Subject) -> Template:
     elif change.direction is None:
         opening += ", as much as those of {{f_month_before}}."
     else:
-        headline += f", {_much(facts, 'f_change')} {_than(change)} {{{{f_month_before}}}}"
+        much = "about as much as" if _is_flat(facts, "f_change") else f"{_much(facts, 'f_change')} {_than(change)}"
+        headline += f", {much} {{{{f_month_before}}}}"
         opening += f", {{{{f_change}}}} {_than(change)} the {{{{f_before}}}} of {{{{f_month_before}}}}."
     sentences = [
         opening,
@@ -169,7 +170,10 @@ def _anomaly(subject: Subject) -> Template:
         opening = "It cost {{f_actual}}, and {{f_expected}} was expected."
     else:
         headline = f"{who} cost {{{{f_excess}}}} {_than(excess)} expected {when}"
-        part = f", {{{{f_excess_percent}}}} {_than(excess).split()[0]}" if "f_excess_percent" in facts else ""
+        percent = facts.get("f_excess_percent")
+        part = ""
+        if percent is not None and percent.direction is not None:
+            part = f", {{{{f_excess_percent}}}} {_than(excess).split()[0]}"
         opening = f"It cost {{{{f_actual}}}} where {{{{f_expected}}}} was expected{part}."
     sentences = [opening, *_duration(subject), *_why(subject), *_state(subject)]
     return Template(headline=headline, body=" ".join(sentences), check=_what_to_check(subject))

@@ -304,6 +304,17 @@ def test_a_month_that_does_not_says_by_how_much() -> None:
     assert check is not None
 
 
+def test_a_change_of_almost_nothing_is_called_so() -> None:
+    """0.0% less is no news, and no sentence: the words would go a way that the figure beside them does not."""
+    almost = [InvoicedRow("USD", "shop", "Shop", "bq", "BigQuery", Decimal("129090.24"), Decimal("129096.68"))]
+    [subject] = of_month(a_month(spent=almost, invoices=[InvoiceMonth("USD", Decimal("129090.24"), None)]))
+    row = anomaly(DAY, "129090.24", "129096.68", direction="down", start_day=DAY)
+
+    assert said_of(subject)[0] == "October 2026 came to $129,090, about as much as September 2026"
+    assert "$6.44 less than the $129,097 of September 2026" in said_of(subject)[1]
+    assert "It cost $129,090 where $129,097 was expected." in said_of(explained(row))[1]
+
+
 def test_an_open_month_is_not_compared() -> None:
     """Twenty days are no saving against thirty-one."""
     [subject] = of_month(a_month(is_over=False))
