@@ -26,10 +26,10 @@ def demo(
     json: Annotated[
         bool, typer.Option("--json", help="One JSON document on stdout when the tables are built.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Port of the API.")] = API_PORT,
+    port: Annotated[int, typer.Option(help="Port of the dashboard and the API.")] = API_PORT,
     dagster_port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = DAGSTER_PORT,
 ) -> None:
-    """Postgres, migrations, a sample export, a Dagster backfill, then the API and the Dagster UI."""
+    """Postgres, migrations, a sample export, a Dagster backfill, then the dashboard with its API and the Dagster UI."""
     began = time.monotonic()
     settings = load_settings()
     if settings.billing_export_url is not None:
@@ -108,6 +108,6 @@ def _build(settings: Settings, *, serve: bool) -> list[str]:
 def _serve(settings: Settings, port: int, dagster_port: int) -> None:
     from finops_api.server import run_server
 
-    say(f"\n  API      http://127.0.0.1:{port}/docs")
-    say(f"  Dagster  http://127.0.0.1:{dagster_port}\n  Ctrl-C stops all of it.")
+    say(f"\n  Dashboard  http://127.0.0.1:{port}\n  API        http://127.0.0.1:{port}/docs")
+    say(f"  Dagster    http://127.0.0.1:{dagster_port}\n  Ctrl-C stops all of it.")
     run_server(warehouse_dsn(settings), settings, host="127.0.0.1", port=port)

@@ -144,11 +144,6 @@ class Walk:
         self.known_until = np.full(n, -1)
         self.min_amount = np.full(n, MIN_AMOUNT)
 
-    @property
-    def told(self) -> Flags:
-        """The days that have a reason of their own to be off: anomalies, and holidays."""
-        return np.asarray(self.flagged | self.quiet, np.bool_)
-
     def step(self, t: int) -> None:
         """Judge day t of every series by the days before it."""
         history = self.clean[:, max(0, t - MEMORY_DAYS) : t]
@@ -213,7 +208,7 @@ class Walk:
         """Whether the series jumps on this day of every month, and to what."""
         flat = self.net[:, :t] / shape[:, self.weekday[:t]]
         noticeable = np.maximum(seasons.NOTICEABLE, np.minimum(2 * scale, 0.5))
-        found = seasons.jumps(flat, self.days[:t], self.days[t], self.told[:, :t], noticeable)
+        found = seasons.jumps(flat, self.days[:t], self.days[t], self.flagged[:, :t], self.quiet[:t], noticeable)
         growth = np.where(level > 0, np.clip(level / np.maximum(found.level, _TINY), 0.3, 3), 1.0)
         cost = usual + found.height * growth * shape[:, self.weekday[t]]
         # What only one month shows is believed when it comes, and not missed when it does not.

@@ -113,10 +113,12 @@ def _bounded(
     return Outlook(model, status, expected, paths, floor)
 
 
-def calendar_of(actual: Costs, days: Sequence[date], ahead: Sequence[date], told: seasons.Marks) -> Costs:
+def calendar_of(
+    actual: Costs, days: Sequence[date], ahead: Sequence[date], told: seasons.Marks, quiet: seasons.Marks
+) -> Costs:
     """The monthly charges that are due on the days `ahead`, n series x days.
 
-    `actual` and `told`, the days that were off for a reason of their own, are n series x the days so far.
+    `actual` and `told`, the days that were anomalies, are n series x the days so far; `quiet` marks the holidays.
     """
     due = np.zeros((len(actual), len(ahead)))
     if len(days) < LEARN_DAYS:
@@ -124,6 +126,6 @@ def calendar_of(actual: Costs, days: Sequence[date], ahead: Sequence[date], told
     weekdays = np.array([day.weekday() for day in days])
     flat = actual / seasons.week_shape(actual[:, -MEMORY_DAYS:], weekdays)[:, weekdays]
     for i, day in enumerate(ahead):
-        found = seasons.jumps(flat, days, day, told)
+        found = seasons.jumps(flat, days, day, told, quiet)
         due[:, i] = np.where(found.recurs, found.height, 0.0)
     return due

@@ -57,15 +57,18 @@ class Monthly(NamedTuple):
     """How high the days around those jumps were."""
 
 
-def jumps(flat: Costs, days: Sequence[date], day: date, told: Marks, noticeable: float | Costs = NOTICEABLE) -> Monthly:
+def jumps(
+    flat: Costs, days: Sequence[date], day: date, told: Marks, quiet: Marks, noticeable: float | Costs = NOTICEABLE
+) -> Monthly:
     """Which series jump on `day` of a month, judged by `flat`: their costs on `days` before it, n series x T days.
 
-    A jump that is `told` (n series x T days), as an anomaly or a holiday, makes no month's day by itself: it takes
-    another one. So does a fall: fees come once a month, and outages do not.
+    A jump that is `told` as an anomaly (n series x T days) makes no month's day by itself: it takes another one. So
+    does a fall: fees come once a month, and outages do not. Holidays, `quiet` (T days), say nothing.
     """
     n = len(flat)
     recurs, surely, height, level = np.zeros(n, np.bool_), np.zeros(n, np.bool_), np.zeros(n), np.ones(n)
-    for earlier in _earlier_months(days, day):
+    for same_day in _earlier_months(days, day):
+        earlier = [s for s in same_day if not quiet[s]]
         if not earlier:
             continue
         around = np.stack([_around(flat, s) for s in earlier])

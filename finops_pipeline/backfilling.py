@@ -48,15 +48,16 @@ def run_backfill(
         with backfill.alone():
             ids: list[str] = []
             with DaemonKeeper(settings, instance, daemon_grace_seconds) as daemon:
-                for plan in (_export_days, _usage_days, _invoice_months, _insight_days, _month_texts):
-                    stage = plan(settings, first, last, assets)
-                    if stage is None:
-                        continue
-                    ids.append(backfill.launch(stage))
-                    for progress in backfill.follow(stage, ids[-1]):
-                        # After the launch: a daemon looks for backfills as it starts, and then every 30 s.
-                        daemon.ensure()
-                        show(stage.title, progress.done, progress.total)
+                for plans in STAGES:
+                    # What does not wait for each other is launched at once: each look of the daemon is 30 s.
+                    stages = [stage for plan in plans if (stage := plan(settings, first, last, assets)) is not None]
+                    launched = [(stage, backfill.launch(stage)) for stage in stages]
+                    ids += [backfill_id for _, backfill_id in launched]
+                    for stage, backfill_id in launched:
+                        for progress in backfill.follow(stage, backfill_id):
+                            # After the launch: a daemon looks for backfills as it starts, and then every 30 s.
+                            daemon.ensure()
+                            show(stage.title, progress.done, progress.total)
                 if daemon.is_ours:  # somebody else's goes on after us and closes them by itself
                     for closed in backfill.closing(ids):
                         daemon.ensure()
@@ -169,6 +170,15 @@ def _month_texts(settings: Settings, first: date, last: date, assets: set[str]) 
         ).fetchall()
         behind = ledger.behind_month_texts(connection)
     return _stage("month texts", [ledger.MONTH_TEXTS], sorted({key for (key,) in rows} | set(behind)))
+
+
+STAGES: tuple[tuple[Callable[[Settings, date, date, set[str]], Stage | None], ...], ...] = (
+    (_export_days,),
+    (_usage_days,),
+    (_invoice_months, _insight_days),
+    (_month_texts,),
+)
+"""What a backfill builds, in the order it builds on each other."""
 
 
 def _stage(title: str, assets: list[str], keys: list[str]) -> Stage | None:

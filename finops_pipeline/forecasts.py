@@ -42,7 +42,9 @@ class Thinking:
     clean: Costs
     """Every series so far, at its level of that day and without what was off or comes monthly."""
     told: Marks
-    """The days that were off for a reason of their own."""
+    """The days that were anomalies."""
+    quiet: Marks
+    """The holidays."""
 
 
 class Forecaster:
@@ -86,7 +88,7 @@ class Forecaster:
         as_of, t = thinking.day, series.index(thinking.day)
         ahead = [as_of + timedelta(days=i + 1) for i in range(HORIZON_DAYS)]
         billed = series.billed[:, : t + 1]
-        due = calendar_of(billed, series.days[: t + 1], ahead, thinking.told)
+        due = calendar_of(billed, series.days[: t + 1], ahead, thinking.told, thinking.quiet)
         to_date = self._billed_to_date(ahead[0].replace(day=1), as_of)
         totals: list[Row] = []
         by_day: list[Row] = []
@@ -139,7 +141,7 @@ def _walk(series: CostSeries, quiet_days: frozenset[date]) -> Iterator[Thinking]
         if t >= LEARN_DAYS:
             walk.step(t)
         n = len(series.keys)
-        yield Thinking(day, walk.clean[:n, : t + 1].copy(), walk.told[:n, : t + 1])
+        yield Thinking(day, walk.clean[:n, : t + 1].copy(), walk.flagged[:n, : t + 1], walk.quiet[: t + 1])
 
 
 def _with_everything_billed(series: CostSeries) -> CostSeries:

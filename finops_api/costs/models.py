@@ -39,8 +39,10 @@ class CostQuery(BaseModel):
     )
     group_by: list[DimensionName] = Field([], description="Up to three dimensions.")
     measure: list[MeasureName] = Field([MeasureName("billed_cost")], description="What to add up.")
-    compare: Literal["previous"] | None = Field(
-        None, description="Also the same number of days just before; with granularity daily or total."
+    compare: Literal["previous", "previous_month"] | None = Field(
+        None,
+        description="Also the same number of days just before, or the same days of the month before; with granularity "
+        "daily or total. A month that is shorter gives the days it has.",
     )
     top: int | None = Field(
         None,
@@ -98,7 +100,7 @@ class CostQuery(BaseModel):
             raise NothingToCompare("Months differ in length. Compare with granularity daily or total.")
         counted_end = end if self.include_unfinished else min(end, complete_through + timedelta(days=1))
         counted_end = max(counted_end, start)
-        if self.compare and start - date.min < counted_end - start:
+        if self.compare and start - date.min < max(counted_end - start, timedelta(days=31)):
             raise NothingToCompare(f"The calendar has no {(counted_end - start).days} days before {start}.")
         return ResolvedQuery(self, start, end, counted_end, complete_through)
 
@@ -141,9 +143,18 @@ class ResolvedQuery:
 
     @property
     def previous(self) -> tuple[date, date]:
-        """The days just before, as many as totals count."""
+        """The days it is compared with, as many as totals count where there are as many."""
         length = self.counted_end - self.start
-        return self.start - length, self.start
+        if self.query.compare != "previous_month":
+            return self.start - length, self.start
+        first = _month_before(self.start)
+        return first, min(first + length, self.start)
+
+
+def _month_before(day: date) -> date:
+    """The same day of the month before, or its last one."""
+    last_of_month_before = day.replace(day=1) - timedelta(days=1)
+    return last_of_month_before.replace(day=min(day.day, last_of_month_before.day))
 
 
 class CostMeta(BaseModel):

@@ -561,3 +561,32 @@ def test_a_top_of_nothing_or_of_two_dimensions_is_refused(api: httpx.Client, gro
 
     assert answer.status_code == 422
     assert "exactly one group_by" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("window", "before"),
+    [
+        (("2026-10-01", "2026-10-11"), ("2026-09-01", "2026-09-11")),
+        (("2026-10-05", "2026-10-08"), ("2026-09-05", "2026-09-08")),
+    ],
+)
+def test_the_month_before_is_compared_day_for_day(
+    api: httpx.Client, window: tuple[str, str], before: tuple[str, str]
+) -> None:
+    """Ten days of October beside the first ten of September: what a reader of a month to date means."""
+    asked = {"granularity": "total", "group_by": "service", "start": window[0], "end": window[1]}
+    answer = api.get("/v1/costs", params={**asked, "compare": "previous_month"}).json()
+    then = api.get("/v1/costs", params={**asked, "start": before[0], "end": before[1]}).json()
+
+    assert (answer["meta"]["previous_start"], answer["meta"]["previous_end"]) == before
+    assert [total["previous_billed_cost"] for total in answer["totals"]] == [
+        total["billed_cost"] for total in then["totals"]
+    ]
+
+
+def test_a_longer_month_is_compared_with_all_of_the_shorter_one(api: httpx.Client) -> None:
+    """October has a day that September has not; no day is on both sides."""
+    asked = {"start": "2026-10-01", "end": "2026-11-01", "include_unfinished": "true", "granularity": "total"}
+    meta = api.get("/v1/costs", params={**asked, "compare": "previous_month"}).json()["meta"]
+
+    assert (meta["previous_start"], meta["previous_end"]) == ("2026-09-01", "2026-10-01")

@@ -72,7 +72,7 @@ def test_a_monthly_charge_comes_back_on_its_day() -> None:
         costs[1, i] = 900 if (day + timedelta(days=1)).day == 1 else 0
     ahead = [known[-1] + timedelta(days=i + 1) for i in range(HORIZON_DAYS)]
 
-    due = calendar_of(costs, known, ahead, np.zeros(costs.shape, np.bool_))
+    due = calendar_of(costs, known, ahead, np.zeros(costs.shape, np.bool_), np.zeros(120, np.bool_))
 
     assert {day: amount for day, amount in zip(ahead, due[0], strict=True) if amount} == {date(2026, 11, 1): 1500}
     assert {day: amount for day, amount in zip(ahead, due[1], strict=True) if amount} == {date(2026, 10, 31): 900}
@@ -83,7 +83,7 @@ def test_weekends_are_no_monthly_charge() -> None:
     known = days(70)
     ahead = [known[-1] + timedelta(days=i + 1) for i in range(HORIZON_DAYS)]
 
-    assert not calendar_of(usual(70)[None, :], known, ahead, np.zeros((1, 70), np.bool_)).any()
+    assert not calendar_of(usual(70)[None, :], known, ahead, np.zeros((1, 70), np.bool_), np.zeros(70, np.bool_)).any()
 
 
 def test_one_anomaly_is_no_monthly_charge() -> None:
@@ -91,11 +91,13 @@ def test_one_anomaly_is_no_monthly_charge() -> None:
     known = days(115)
     costs, told = usual(115)[None, :].copy(), np.zeros((1, 115), np.bool_)
     ahead = [known[-1] + timedelta(days=i + 1) for i in range(HORIZON_DAYS)]
+    quiet = np.zeros(115, np.bool_)
     for month, due in ((9, False), (10, True)):
         day = known.index(date(2026, month, 15))
         costs[0, day], told[0, day] = 0, True
 
-        assert calendar_of(costs[:, : day + 9], known[: day + 9], ahead, told[:, : day + 9]).any() == due
+        so_far = slice(0, day + 9)
+        assert calendar_of(costs[:, so_far], known[so_far], ahead, told[:, so_far], quiet[so_far]).any() == due
 
 
 def test_too_few_days_say_nothing_and_a_few_say_so() -> None:

@@ -63,14 +63,14 @@ def test_dagster_validates_the_workspace() -> None:
 def test_every_asset_says_what_it_is() -> None:
     """Group, owner, kinds and description are what somebody at 3 a.m. reads first."""
     for name, spec in SPECS.items():
-        assert spec.group_name in ("source", "raw", "core", "marts"), name
+        assert spec.group_name in ("source", "raw", "core", "marts", "insights"), name
         assert spec.owners == ["team:finops"], name
         assert spec.kinds, name
         assert len(spec.description or "") > 40, name
         assert (spec.partitions_def is not None) == (name != "billing_export"), name
 
 
-def test_the_graph_draws_the_road_from_the_export_to_the_invoice() -> None:
+def test_the_graph_draws_the_road_from_the_export_to_the_invoice_and_to_the_sentence() -> None:
     """Lineage is what explains a number; an edge missing here is a question nobody can answer."""
     edges = {(dep.asset_key.path[-1], name) for name, spec in SPECS.items() for dep in spec.deps}
 
@@ -82,6 +82,17 @@ def test_the_graph_draws_the_road_from_the_export_to_the_invoice() -> None:
         ("aggregated_cost_data", "cost_by_project_service_daily"),
         ("aggregated_cost_data", "cost_by_sku_region_daily"),
         ("aggregated_cost_data", "invoice_months"),
+        ("aggregated_cost_data", "cost_anomalies"),
+        ("cost_by_project_service_daily", "cost_anomalies"),
+        ("cost_by_project_service_daily", "cost_forecasts"),
+        ("cost_by_project_service_daily", "forecast_accuracy"),
+        ("cost_forecasts", "forecast_accuracy"),
+        ("aggregated_cost_data", "savings_recommendations"),
+        ("cost_by_project_service_daily", "llm_insights"),
+        ("cost_anomalies", "llm_insights"),
+        ("cost_forecasts", "llm_insights"),
+        ("savings_recommendations", "llm_insights"),
+        ("invoice_months", "llm_insights_monthly"),
     }
 
 
