@@ -34,7 +34,7 @@ export function StackedSeries({ model: whole, title, highlight, openAnomaly }: P
   const model = narrow ? withLessBefore(whole) : whole
   const { columns, members, forecast, currency } = model
 
-  const plot: Plot = { width, height: narrow ? HEIGHT.narrow : HEIGHT.wide, left: narrow ? 45 : 54, right: 2, top: 46, bottom: 24 }
+  const plot: Plot = { width, height: narrow ? HEIGHT.narrow : HEIGHT.wide, left: narrow ? 45 : 54, right: 8, top: 46, bottom: 24 }
   const days = axisDays(model)
   const bars = columns.filter(({ phase }) => phase === 'period').length < DAYS_FOR_AREAS
   const x = dayScale(days.length, plot, bars)

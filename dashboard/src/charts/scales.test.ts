@@ -11,6 +11,12 @@ test('layers stand on each other, and credits hang below zero', () => {
   expect([a, b, c].map((layer) => [layer?.[0]?.[0], layer?.[0]?.[1]])).toEqual([[0, 3], [3, 5], [-1, 0]])
 })
 
+test('a member that costs nothing for a day stays between its neighbours', () => {
+  const [, b, c] = layersOf([column('2026-11-01', { a: '3', c: '1' }), column('2026-11-02', { a: '3', b: '2', c: '1' })], ['a', 'b', 'c'])
+
+  expect([b?.[0]?.[0], b?.[0]?.[1], c?.[0]?.[0], c?.[0]?.[1]]).toEqual([3, 3, 3, 4])
+})
+
 test.each([true, false])('a pixel leads back to its day (bars: %s)', (bars) => {
   const x = dayScale(30, plot, bars)
 

@@ -2,7 +2,7 @@
 
 import { max, min } from 'd3-array'
 import { scaleLinear, type ScaleLinear } from 'd3-scale'
-import { type Series, stack, stackOffsetDiverging } from 'd3-shape'
+import { type Series, stack } from 'd3-shape'
 import type { Column } from '../lib/columns'
 
 export type Plot = { width: number; height: number; left: number; right: number; top: number; bottom: number }
@@ -14,7 +14,27 @@ export function layersOf(columns: Column[], members: string[]): Layer[] {
   return stack<Column, string>()
     .keys(members)
     .value((column, member) => Number(column.amounts[member] ?? 0))
-    .offset(stackOffsetDiverging)(columns)
+    .offset(apart)(columns)
+}
+
+/** Costs upwards, credits downwards. A day without either stays where the layer is, so that its line does not dip. */
+function apart(series: Layer[], order: Iterable<number>): void {
+  const days = series[0]?.length ?? 0
+  for (let day = 0; day < days; day += 1) {
+    let [up, down] = [0, 0]
+    for (const member of order) {
+      const point = series[member]?.[day]
+      if (!point) continue
+      const value = point[1] - point[0]
+      if (value >= 0) {
+        point[0] = up
+        point[1] = up += value
+      } else {
+        point[1] = down
+        point[0] = down += value
+      }
+    }
+  }
 }
 
 /** Where a day stands: on the edges for areas, half a step inside of them for bars. */

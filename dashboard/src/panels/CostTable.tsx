@@ -38,7 +38,7 @@ export function CostTable({ view, overview, setHighlight, open, change }: Props)
       {table.error && !table.data && <Failed what={title} error={table.error} again={() => void table.refetch()} />}
       {table.isPending && <Loading what={title} />}
       {table.data && (
-        <table className={table.isPlaceholderData ? 'costs refreshing' : 'costs'}>
+        <table className={`costs${compared ? '' : ' uncompared'}${table.isPlaceholderData ? ' refreshing' : ''}`}>
           <thead>
             <tr>
               <th scope="col">{words.title}</th>

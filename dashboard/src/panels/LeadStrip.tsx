@@ -85,7 +85,7 @@ function MonthEnd({ overview: { forecasts, forecast, forecastAsked, currency } }
 }
 
 function whyNone(forecasts: Overview['forecasts'], asked: boolean): string {
-  if (!asked) return 'Billed cost is forecast, in all, by project or by service; not of this view'
+  if (!asked) return 'Only of billed cost, by project or service'
   if (forecasts.error) return 'The forecast did not load; the other figures hold'
   if (forecasts.isPending) return ''
   return `None: ${forecasts.data?.meta.why_none ?? 'nothing was forecast for this view'}`
@@ -93,11 +93,12 @@ function whyNone(forecasts: Overview['forecasts'], asked: boolean): string {
 
 function Burn({ overview: { table, window, currency } }: { overview: Overview }) {
   const total = table.data && totalOf(table.data)
-  const days = daysBetween(window.start, window.end)
+  const unloaded = table.data?.meta.missing_days.filter((day) => day >= window.start).length ?? 0
+  const days = daysBetween(window.start, window.end) - unloaded
   return (
     <div className="lead-cell">
       <h2>Burn rate</h2>
-      <p className="lead-figure">{total ? <>{perDay(total.amount, days, currency)} <small>/ day</small></> : ' '}</p>
+      <p className="lead-figure">{total && days > 0 ? <>{perDay(total.amount, days, currency)} <small>/ day</small></> : ' '}</p>
       <p className="lead-note">Mean of {counted(days, 'complete day')}</p>
     </div>
   )
