@@ -1,9 +1,10 @@
 """The checker: what a text may say. Whoever wrote it, a model or a rule, it is stored only when this has no objection.
 
 A figure reaches a reader as a token that stands for a fact, so a text that holds no number of its own cannot hold a
-wrong one. What is left to get wrong is the sentence around the token, and four rules watch it: a sentence without a
-token says nothing that can be looked up, and is refused; a word that says up or down must stand beside a fact that goes
-that way; a fact that goes some way needs such a word; and a figure of one service must not follow the name of another.
+wrong one. What is left to get wrong is the sentence around the token, and a few rules watch it. A sentence without a
+token says nothing that can be looked up, and is refused. A word that says up or down must stand beside a fact that goes
+that way, and a fact that goes some way needs such a word. A figure of one service must not follow the name of another.
+What was expected, was before or could be saved has to be called so, and nothing else may be called expected.
 
 Nothing but letters and plain punctuation is let through, so there is no list of markup, scripts or invisible
 characters that could be incomplete; the other rules exist to say what is wrong. Reasons may be sent to a provider:
@@ -93,6 +94,31 @@ _DENIAL = re.compile(
 _STATEMENT = re.compile(r"[.!?;:]+(?:\s|$)|\n")
 _SENTENCE = re.compile(r"[.!?]+['\"\u2019\u201d)]*(?:\s|$)|\n")
 _CLAUSE = re.compile(r",|\s[-\u2013\u2014]\s|\b(?:while|but|whereas|although|though|and|yet)\b", re.IGNORECASE)
+_ROLES = (
+    (
+        re.compile(r"f_(?:expected|forecast)(?:_.*)?"),
+        re.compile(
+            r"\b(?:expect\w*|forecast\w*|estimat\w*|likely|would|will|should|usual|normal|cases)\b", re.IGNORECASE
+        ),
+        "is only expected: say so",
+    ),
+    (
+        re.compile(r"f_(?:.*_)?before(?:_.*)?|f_last_month_spend"),
+        re.compile(r"\b(?:before|previous\w*|earlier|last|than|as much as|against|compared|from)\b", re.IGNORECASE),
+        "was before: say so",
+    ),
+    (
+        re.compile(r"f_savings?(?:_.*)?"),
+        re.compile(r"\b(?:sav(?:e|es|ed|ing|ings)|could)\b", re.IGNORECASE),
+        "could be saved: say so",
+    ),
+)
+"""By the id of an amount: the words of which a sentence about it needs one, and what it is otherwise not said to be."""
+_CALLED_EXPECTED = re.compile(
+    r"\{\{(f_\w+)\}\}\s+(?:(?:was|were|is|are|had been|would be|would have been)\s+)?"
+    r"(?:expected|forecast|predicted|estimated|usual|normal)\b",
+    re.IGNORECASE,
+)
 _CONTRARY: Mapping[Direction, tuple[re.Pattern[str], re.Pattern[str]]] = {"up": (_UP, _DOWN), "down": (_DOWN, _UP)}
 
 ORDINARY_WORDS = frozenset(
@@ -157,6 +183,7 @@ def check(text: str, facts: Mapping[str, Fact], names: Collection[str] = (), *, 
         found.append("a sentence without a token: say only what the facts say")
     found += _of_directions(text, facts)
     found += _of_subjects(text, facts)
+    found += _of_roles(text, facts)
     return list(dict.fromkeys(found))
 
 
@@ -241,6 +268,20 @@ def _contradictions(text: str, directed: Mapping[str, Direction]) -> Iterator[st
             yield f"{token(name)} goes {direction} and a word beside it says otherwise"
         elif not said.search(text):
             yield f"{token(name)} goes {direction}: say so beside it"
+
+
+def _of_roles(text: str, facts: Mapping[str, Fact]) -> Iterator[str]:
+    """An expected cost is not a cost, nor is last month's this one's."""
+    for sentence in _SENTENCE.split(text):
+        for name in TOKEN.findall(sentence):
+            if name not in facts or facts[name].unit != "currency":
+                continue
+            for role, words, otherwise in _ROLES:
+                if role.fullmatch(name) and not words.search(TOKEN.sub(" ", sentence)):
+                    yield f"{token(name)} {otherwise}"
+    for name in _CALLED_EXPECTED.findall(text):
+        if name in facts and facts[name].unit == "currency" and not _ROLES[0][0].fullmatch(name):
+            yield f"{token(name)} is not what was expected"
 
 
 def _of_subjects(text: str, facts: Mapping[str, Fact]) -> Iterator[str]:

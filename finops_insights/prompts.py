@@ -26,6 +26,7 @@ they stand for, with currency, percent sign and unit.
 - Never write a name or an alias. To speak of something, use its token.
 - Beside the token of a fact with a direction, write a word that goes that way (rose, more than; fell, less than), in
   the same sentence, and no word that goes the other way. Without such a token, write no such word.
+- Say of an amount that is expected, was before or could be saved that it is, was or could be.
 - A figure whose token begins with the token of a name belongs to that name: put it after that name.
 - Plain sentences in letters, spaces and plain punctuation: no links, no markup, no lists, no abbreviations with points.
 - The headline has at most {HEADLINE_LIMIT} characters, the body and the check at most {BODY_LIMIT} each.
