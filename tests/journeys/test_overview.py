@@ -70,11 +70,12 @@ def text_of(locator: Any) -> str:  # noqa: ANN401 -- a locator
 
 
 def test_every_cost_on_the_page_is_what_the_charges_add_up_to(demo: Demo, visitor: Visitor) -> None:
-    """Lead, burn rate, each row of the table with its change, and the total: against SQL over the raw rows."""
+    """Lead, burn rate, each row with its change on the month before, and the total: against SQL over the raw rows."""
     start, end = this_month(demo)
-    before = start - (end - start)
+    before = (start - timedelta(days=1)).replace(day=1)
     page = loaded(visitor.visit())
-    now_by, before_by = spent(demo, start, end, "service_name"), spent(demo, before, start, "service_name")
+    now_by = spent(demo, start, end, "service_name")
+    before_by = spent(demo, before, min(before + (end - start), start), "service_name")
     now, earlier = sum(now_by.values(), Decimal(0)), sum(before_by.values(), Decimal(0))
     lead = text_of(page.get_by_role("region", name="Key figures"))
 

@@ -1385,8 +1385,8 @@ export interface operations {
                 group_by?: components["schemas"]["DimensionName"][];
                 /** @description What to add up. */
                 measure?: components["schemas"]["MeasureName"][];
-                /** @description Also the same number of days just before; with granularity daily or total. */
-                compare?: "previous" | null;
+                /** @description Also the same number of days just before, or the same days of the month before; with granularity daily or total. A month that is shorter gives the days it has. */
+                compare?: ("previous" | "previous_month") | null;
                 /** @description Keep so many members of the one dimension grouped by, largest total of the first measure first; the rest is one member, `(other)`. Exact: the rows still add up to the totals. */
                 top?: number | null;
                 /** @description Count days whose charges are still arriving in totals and months, too. They are always shown. */

@@ -16,18 +16,20 @@ type Props = {
   total: string
   previous: string | null
   previousWords: string
+  /** What each day of the period before cost, for the line alone. */
+  before: number[]
   /** Where the month is expected to end; null where the period is not this month, or nothing is expected. */
   monthEnd: Forecast['month_end'] | null
 }
 
 /** How the cost of the period grew, beside the period before, and where the month is heading. */
-export function Cumulative({ model, title, total, previous, previousWords, monthEnd }: Props) {
+export function Cumulative({ model, title, total, previous, previousWords, before: daysBefore, monthEnd }: Props) {
   const [ref, width] = useWidth<HTMLDivElement>()
   const narrow = useNarrow()
   const { columns, forecast, currency } = model
   const plot: Plot = { width, height: narrow ? 226 : 404, left: narrow ? 48 : 58, right: narrow ? 74 : 96, top: 30, bottom: 24 }
-  const grown = (phase: 'context' | 'period') => [...cumsum(columns.filter((one) => one.phase === phase), (one) => Number(one.total))]
-  const [now, before] = [grown('period'), previous === null ? [] : grown('context')]
+  const now = [...cumsum(columns.filter(({ phase }) => phase === 'period'), (one) => Number(one.total))]
+  const before = previous === null ? [] : [...cumsum(daysBefore)]
   const ahead = monthEnd ? forecast.filter(({ usage_day }) => usage_day < monthEnd.end).length : 0
   const count = Math.max(now.length + ahead, before.length)
   const last = now.length - 1

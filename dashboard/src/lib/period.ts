@@ -9,7 +9,7 @@ export type Window = {
   end: Day
   /** The day after the last day drawn: beyond `end` lie days whose charges are still arriving. */
   drawnEnd: Day
-  /** As many days just before: what the period is compared with, and drawn faded. */
+  /** As many days just before, drawn faded. */
   previousStart: Day
   /** What the lead figure calls it: `this month`. */
   words: string

@@ -13,6 +13,8 @@ describe('the address', () => {
   test.each<[string, Partial<View>]>([
     ['?period=30d', { period: '30d' }],
     ['?from=2026-11-01&to=2026-11-20', { period: { from: '2026-11-01', to: '2026-11-20' } }],
+    ['?cmp=month', { compare: 'month' }],
+    ['?cmp=previous', { compare: 'previous' }],
     ['?cmp=none&by=project&metric=list_cost&cur=EUR', { compare: 'none', by: 'project', metric: 'list_cost', currency: 'EUR' }],
     ['?f=service:6F81-5844-456A&f=project:nw-archive', { filters: { service: ['6F81-5844-456A'], project: ['nw-archive'] } }],
     ['?f=project:a:b&view=cumulative&open=6F81&open=24E6', { filters: { project: ['a:b'] }, chart: 'cumulative', open: ['6F81', '24E6'] }],

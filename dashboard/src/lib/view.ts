@@ -11,6 +11,7 @@ import { type Day, isDay } from './days'
 export const PERIODS = ['mtd', '7d', '30d', '90d', 'lastmonth'] as const
 export const GROUPS = ['service', 'project', 'sku', 'region'] as const
 export const METRICS = ['billed_cost', 'effective_cost', 'contracted_cost', 'list_cost', 'cost'] as const
+export const COMPARES = ['month', 'previous', 'none'] as const
 export const CHARTS = ['daily', 'cumulative', 'table'] as const
 
 export type PeriodName = (typeof PERIODS)[number]
@@ -22,9 +23,12 @@ export type Filters = Partial<Record<Group, string[]>>
 /** A period by its name moves with the data; one by its days stays, `to` being its last day. */
 export type Period = PeriodName | { from: Day; to: Day }
 
+export type Compare = (typeof COMPARES)[number]
+
 export type View = {
   period: Period
-  compare: 'previous' | 'none'
+  /** null: as the period suggests, a month with the month before. */
+  compare: Compare | null
   by: Group
   metric: Metric
   /** null: the account's own, which the API names. */
@@ -40,7 +44,7 @@ export type View = {
 
 export const DEFAULT_VIEW: View = {
   period: 'mtd',
-  compare: 'previous',
+  compare: null,
   by: 'service',
   metric: 'billed_cost',
   currency: null,
@@ -65,7 +69,7 @@ export function readView(search: string): { view: View; dropped: string[] } {
     return value === null ? null : (allowed.find((one) => one === value) ?? refuse(key))
   }
 
-  view.compare = oneOf('cmp', ['previous', 'none']) ?? view.compare
+  view.compare = oneOf('cmp', COMPARES)
   view.by = oneOf('by', GROUPS) ?? view.by
   view.metric = oneOf('metric', METRICS) ?? view.metric
   view.chart = oneOf('view', CHARTS) ?? view.chart
@@ -111,7 +115,7 @@ export function writeView(view: View): string {
     said.set('from', view.period.from)
     said.set('to', view.period.to)
   } else if (differs('period')) said.set('period', view.period)
-  if (differs('compare')) said.set('cmp', view.compare)
+  if (view.compare) said.set('cmp', view.compare)
   if (differs('by')) said.set('by', view.by)
   if (differs('metric')) said.set('metric', view.metric)
   if (view.currency) said.set('cur', view.currency)

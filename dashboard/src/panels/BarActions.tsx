@@ -7,11 +7,11 @@ import { type View, writeView } from '../lib/view'
 import type { Overview } from './useOverview'
 
 /** Take it along: as a link to these very days, or as the table's figures in full. */
-export function BarActions({ view, overview: { table, rows, window, currency } }: { view: View; overview: Overview }) {
+export function BarActions({ view, overview: { table, rows, window, comparison, currency } }: { view: View; overview: Overview }) {
   const [copied, setCopied] = useState(false)
   const copy = async () => {
     // A period by its name would show the reader other days tomorrow.
-    const pinned = { ...view, currency, period: { from: window.start, to: plusDays(window.end, -1) } }
+    const pinned = { ...view, currency, compare: comparison.how, period: { from: window.start, to: plusDays(window.end, -1) } }
     await navigator.clipboard.writeText(pageAddress() + writeView(pinned))
     setCopied(true)
     setTimeout(() => setCopied(false), 2000)

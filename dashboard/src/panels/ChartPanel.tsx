@@ -1,4 +1,4 @@
-import { totalOf } from '../api/costs'
+import { costRows, totalOf } from '../api/costs'
 import { Cumulative } from '../charts/Cumulative'
 import { Legend } from '../charts/Legend'
 import { StackedSeries } from '../charts/StackedSeries'
@@ -45,13 +45,13 @@ export function ChartPanel({ view, overview, highlight, setHighlight, open, chan
 }
 
 function Body({ view, overview, highlight, setHighlight, open, change, title }: Props & { title: string }) {
-  const { byDay, dayTotals, table, model, window } = overview
+  const { byDay, dayTotals, table, model, comparison, grownBefore } = overview
   const failed = [byDay, dayTotals].find(({ error, data }) => error && !data)
   if (failed?.error) return <Failed what={title} error={failed.error} again={() => [byDay, dayTotals].forEach((one) => void one.refetch())} />
   if (!byDay.data || !dayTotals.data || !table.data) return <Loading what={title} />
   if (dayTotals.data.items.length === 0) return <NothingMatches view={view} overview={overview} change={change} />
   const total = totalOf(table.data)
-  const compared = view.compare === 'previous' && table.data.meta.missing_days.length === 0
+  const compared = comparison.how !== 'none' && table.data.meta.missing_days.length === 0
   switch (view.chart) {
     case 'daily':
       return (
@@ -67,7 +67,8 @@ function Body({ view, overview, highlight, setHighlight, open, change, title }: 
           title={title}
           total={total.amount}
           previous={compared ? total.previous : null}
-          previousWords={rangeText(window.previousStart, window.start)}
+          previousWords={rangeText(comparison.start, comparison.end)}
+          before={compared && grownBefore.data ? costRows(grownBefore.data).map(({ amount }) => Number(amount)) : []}
           monthEnd={view.period === 'mtd' ? (overview.forecast?.month_end ?? null) : null}
         />
       )

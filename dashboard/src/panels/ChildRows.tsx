@@ -16,11 +16,11 @@ const CHILDREN = 8
 const SPARK_DAYS = 30
 
 /** What one row is made of, by the second level of its dimension. Adds up to the row, by the API's own sums. */
-export function ChildRows({ parent, whole, view, overview: { window, version, currency, colours }, compared, open }: Props) {
+export function ChildRows({ parent, whole, view, overview: { window, comparison, version, currency, colours }, compared, open }: Props) {
   const by = SECOND_LEVEL[view.by]
   const filters = { ...view.filters, [view.by]: [parent.id] }
   const question = { measure: [view.metric], billing_currency: [currency], group_by: [by], ...filters }
-  const found = useCosts(version, { ...question, start: window.start, end: window.end, granularity: 'total', compare: 'previous', top: CHILDREN })
+  const found = useCosts(version, { ...question, start: window.start, end: window.end, granularity: 'total', compare: comparison.compare, top: CHILDREN })
   const rows = found.data && !found.isPlaceholderData ? costRows(found.data) : []
   const kept = rows.filter(({ member }) => member.id !== OTHER).map(({ member }) => member.id)
   const sparkStart = plusDays(window.end, -SPARK_DAYS)

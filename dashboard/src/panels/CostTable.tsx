@@ -20,13 +20,13 @@ type Props = {
 
 /** Who the cost belongs to, largest first, and what is inside of each. */
 export function CostTable({ view, overview, setHighlight, open, change }: Props) {
-  const { table, rows, window, currency } = overview
+  const { table, rows, window, comparison, currency } = overview
   const words = GROUP_WORDS[view.by]
   const title = `Cost by ${words.one}`
   const others = rows.find(({ member }) => member.id === OTHER)?.member.others ?? 0
   const count = rows.filter(({ member }) => member.id !== OTHER).length + others
   const total = table.data && totalOf(table.data)
-  const compared = view.compare === 'previous' && table.data?.meta.missing_days.length === 0
+  const compared = comparison.how !== 'none' && table.data?.meta.missing_days.length === 0
   const changes = compared ? rows.map(({ amount, previous }) => Number(amount) - Number(previous ?? 0)) : []
   const whole: EvidenceRef = { kind: 'cell', start: window.start, end: window.end, measure: view.metric, currency, filters: view.filters }
   return (
@@ -44,7 +44,7 @@ export function CostTable({ view, overview, setHighlight, open, change }: Props)
               <th scope="col">{words.title}</th>
               <th scope="col" className="number wide">Share</th>
               <th scope="col" className="number">{rangeText(window.start, window.end)}</th>
-              {compared && <th scope="col" className="number wide">{rangeText(window.previousStart, window.start)}</th>}
+              {compared && <th scope="col" className="number wide">{rangeText(comparison.start, comparison.end)}</th>}
               {compared && <th scope="col" className="number">Change</th>}
               {compared && <th scope="col" className="wide"><span className="unseen">Change, drawn</span></th>}
               <th scope="col" className="wide">Last 30 days</th>

@@ -1,5 +1,6 @@
 import type { Meta } from '../api/types'
-import { rangeText } from '../lib/days'
+import { monthBefore } from '../lib/comparison'
+import { monthText, rangeText } from '../lib/days'
 import { GROUPS, METRICS, type View } from '../lib/view'
 import { GROUP_WORDS, METRIC_WORDS } from '../lib/words'
 import { Choices } from '../parts/Choices'
@@ -14,19 +15,18 @@ type Props = { meta: Meta; view: View; overview: Overview; change: (part: Partia
 
 /** What is asked: the period, what it is compared with, by what, which cost, of whom. */
 export function FilterBar({ meta, view, overview, change }: Props) {
-  const { window, currency, narrow } = overview
+  const { window, comparison, currency, narrow } = overview
   const period = rangeText(window.start, window.end)
-  const before = rangeText(window.previousStart, window.start)
   const chips = <FilterChips view={view} change={change} />
   const count = Object.values(view.filters).flat().length
   if (narrow) {
     return (
       <div className="filter-bar" role="group" aria-label="What is shown">
-        <Popover label={view.compare === 'previous' ? `${period} vs before` : period}>
+        <Popover label={comparison.how === 'none' ? period : `${period} vs ${comparison.how === 'month' ? monthText(comparison.start).slice(0, 3) : 'before'}`}>
           {(close) => (
             <>
               <PeriodChoice meta={meta} view={view} window={window} change={change} close={close} />
-              <CompareChoice view={view} before={before} change={change} />
+              <CompareChoice overview={overview} change={change} />
             </>
           )}
         </Popover>
@@ -50,8 +50,8 @@ export function FilterBar({ meta, view, overview, change }: Props) {
       <Popover label="Period" value={period}>
         {(close) => <PeriodChoice meta={meta} view={view} window={window} change={change} close={close} />}
       </Popover>
-      <Popover label="Compare" value={view.compare === 'previous' ? before : 'Nothing'}>
-        {(close) => <CompareChoice view={view} before={before} change={(part) => { change(part); close() }} />}
+      <Popover label="Compare" value={comparison.how === 'none' ? 'Nothing' : rangeText(comparison.start, comparison.end)}>
+        {(close) => <CompareChoice overview={overview} change={(part) => { change(part); close() }} />}
       </Popover>
       <Popover label="Group by" value={GROUP_WORDS[view.by].title}>{(close) => <GroupChoice view={view} change={change} close={close} />}</Popover>
       <Popover label="Cost" value={METRIC_WORDS[view.metric].title}>
@@ -71,12 +71,14 @@ export function FilterBar({ meta, view, overview, change }: Props) {
 
 type Part = { view: View; change: Props['change'] }
 
-function CompareChoice({ view, before, change }: Part & { before: string }) {
+function CompareChoice({ overview: { window, comparison }, change }: { overview: Overview; change: Props['change'] }) {
+  const month = monthBefore(window)
   const choices = [
-    { value: 'previous' as const, title: before, meaning: 'As many days just before' },
+    { value: 'month' as const, title: rangeText(month.start, month.end), meaning: 'The same days of the month before' },
+    { value: 'previous' as const, title: rangeText(window.previousStart, window.start), meaning: 'As many days just before' },
     { value: 'none' as const, title: 'Nothing' },
   ]
-  return <Choices title="Compare with" choices={choices} chosen={view.compare} choose={(compare) => change({ compare })} />
+  return <Choices title="Compare with" choices={choices} chosen={comparison.how} choose={(compare) => change({ compare })} />
 }
 
 function GroupChoice({ view, change, close }: Part & { close: () => void }) {

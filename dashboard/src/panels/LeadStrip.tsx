@@ -36,7 +36,8 @@ export function LeadStrip({ meta, view, overview, open, change }: Props) {
   )
 }
 
-function Spend({ meta, view, overview: { table, window, currency }, open }: Omit<Props, 'change'>) {
+function Spend({ meta, view, overview, open }: Omit<Props, 'change'>) {
+  const { table, window, currency } = overview
   const total = table.data && totalOf(table.data)
   const evidence: EvidenceRef = { kind: 'cell', start: window.start, end: window.end, measure: view.metric, currency, filters: view.filters }
   const metric = view.metric === 'billed_cost' ? '' : `, ${METRIC_WORDS[view.metric].title.toLowerCase()}`
@@ -48,25 +49,25 @@ function Spend({ meta, view, overview: { table, window, currency }, open }: Omit
         {total ? <Figure evidence={evidence} open={open} label="Open the charges behind this total" className="plain-figure">{money(total.amount, currency)}</Figure> : ' '}
       </p>
       <p className="lead-note">
-        {total && <Compared view={view} total={total} overview={{ window, currency }} missing={table.data.meta.missing_days} />}
+        {total && <Compared total={total} overview={overview} missing={table.data.meta.missing_days} />}
         {closed && closed.off.length > 0 && <span className="warn"> Not reconciled</span>}
       </p>
     </div>
   )
 }
 
-type ComparedProps = { view: View; total: Total; overview: Pick<Overview, 'window' | 'currency'>; missing: string[] }
+type ComparedProps = { total: Total; overview: Overview; missing: string[] }
 
 /** How the total moved, or why that cannot be said. */
-function Compared({ view, total, overview: { window, currency }, missing }: ComparedProps) {
+function Compared({ total, overview: { window, comparison, currency }, missing }: ComparedProps) {
   const within = missing.filter((day) => day >= window.start)
   if (within.length > 0) return <span className="warn">{counted(within.length, 'day')} of it {within.length === 1 ? 'is' : 'are'} not loaded</span>
-  if (view.compare === 'none') return <>{rangeText(window.start, window.end)}</>
+  if (comparison.how === 'none') return <>{rangeText(window.start, window.end)}</>
   if (missing.length > 0) return <>No comparison: days before {dayText(window.start)} are not loaded</>
   if (total.previous === null) return null
   return (
     <>
-      <ChangeText change={changeOf(total.amount, total.previous, currency)} brackets /> vs {rangeText(window.previousStart, window.start)}
+      <ChangeText change={changeOf(total.amount, total.previous, currency)} brackets /> vs {rangeText(comparison.start, comparison.end)}
     </>
   )
 }

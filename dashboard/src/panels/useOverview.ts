@@ -7,6 +7,7 @@ import type { Anomaly, CostQuery, Insight, Meta } from '../api/types'
 import type { ChartModel, Mark } from '../charts/model'
 import { assignSlots } from '../charts/scales'
 import { columnsOf } from '../lib/columns'
+import { comparisonOf } from '../lib/comparison'
 import { currencyOf } from '../lib/currency'
 import { dayText, plusDays } from '../lib/days'
 import { windowOf } from '../lib/period'
@@ -26,14 +27,20 @@ export function useOverview(meta: Meta, view: View) {
   const version = meta.data_version
   const currency = currencyOf(view.currency, meta.billing_currencies)
   const window = useMemo(() => windowOf(view.period, meta), [view.period, meta])
+  const comparison = useMemo(() => comparisonOf(view, window), [view, window])
   const narrow = useNarrow()
 
-  const question: CostQuery = { measure: [view.metric], billing_currency: [currency], compare: 'previous', ...view.filters }
-  const counted = { ...question, start: window.start, end: window.end, granularity: 'total' as const }
-  const daily = { ...question, start: window.start, end: window.drawnEnd, granularity: 'daily' as const }
+  const question: CostQuery = { measure: [view.metric], billing_currency: [currency], ...view.filters }
+  const counted = { ...question, start: window.start, end: window.end, granularity: 'total' as const, compare: comparison.compare }
+  const daily = { ...question, start: window.start, end: window.drawnEnd, granularity: 'daily' as const, compare: 'previous' as const }
   const table = useCosts(version, { ...counted, group_by: [view.by], top: TOP })
   const byDay = useCosts(version, { ...daily, group_by: [view.by], top: TOP })
   const dayTotals = useCosts(version, daily)
+  const grownBefore = useCosts(
+    version,
+    { ...question, start: comparison.start, end: comparison.end, granularity: 'daily' },
+    view.chart === 'cumulative' && comparison.how !== 'none',
+  )
 
   const rows = useMemo(() => (table.data ? costRows(table.data) : []), [table.data])
   const members = useMemo(() => rows.map(({ member }) => member), [rows])
@@ -66,7 +73,7 @@ export function useOverview(meta: Meta, view: View) {
     }
   }, [window, meta.first_usage_day, byDay.data, dayTotals.data, forecast, members, view.by, colours, reachesNow, anomalies.data, insights.data, currency])
 
-  return { currency, window, version, narrow, table, byDay, dayTotals, rows, spark, colours, model, insights, anomalies, recommendations, forecasts, forecast, forecastAsked: asked !== null }
+  return { currency, window, comparison, grownBefore, version, narrow, table, byDay, dayTotals, rows, spark, colours, model, insights, anomalies, recommendations, forecasts, forecast, forecastAsked: asked !== null }
 }
 
 /** What insights and savings can be narrowed by. */
