@@ -222,11 +222,6 @@ class Settings(BaseSettings):
         return self.database_url is None
 
     @property
-    def insights_engine(self) -> str:
-        """Who writes the insights: `rules`, or provider and model."""
-        return "rules" if self.llm_provider == "none" else f"{self.llm_provider}:{self.llm_model_name}"
-
-    @property
     def first_day(self) -> date:
         """The first day of the asset graph's partitions."""
         if self.billing_start_day is not None:

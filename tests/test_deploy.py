@@ -93,6 +93,17 @@ def test_what_the_dockerfile_copies_is_in_the_build_context() -> None:
         assert any(Path(source).match(pattern) or source.startswith(f"{pattern}/") for pattern in let_in), source
 
 
+def test_the_image_builds_from_every_room_and_the_dashboard() -> None:
+    """A room that is not copied is an image that does not start."""
+    rooms = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+        "packages"
+    ]
+
+    for room in rooms:
+        assert f"COPY {room} {room}\n" in stage("wheel")
+    assert "COPY --from=web /src/dashboard/dist finops_api/web" in stage("wheel")
+
+
 # -- Compose
 
 
@@ -228,7 +239,7 @@ def test_the_api_image_has_no_dagster() -> None:
     ("lock", "rooms"),
     [
         ("deploy/requirements-api.txt", ("finops_api", "finops_cli", "finops_warehouse")),
-        ("deploy/requirements-pipeline.txt", ("finops_pipeline", "finops_cli", "finops_warehouse")),
+        ("deploy/requirements-pipeline.txt", ("finops_pipeline", "finops_insights", "finops_cli", "finops_warehouse")),
     ],
 )
 def test_an_image_holds_all_that_its_rooms_import(lock: str, rooms: tuple[str, ...]) -> None:

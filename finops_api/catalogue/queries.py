@@ -54,6 +54,7 @@ OVERVIEW = f"""
         array(select distinct billing_currency from finops.invoice_months order by 1),
         (select count(*) from ({BEHIND}) as behind),
         (select count(*) from finops.build_attempts where parked_at is not null),
+        coalesce((select engine from finops.llm_insights order by created_at desc limit 1), 'rules'),
         (select coalesce(json_agg(m order by m.invoice_month, m.billing_account_id), '[]') from (
             select invoice_month, billing_account_id, billing_currency,
                 {STATE} as state,

@@ -81,7 +81,7 @@ class Meta(BaseModel):
     partitions_parked: int
     invoice_months: list[InvoiceMonthInfo]
     dagster_url: str = Field(description="Where people reach the Dagster UI.")
-    insights_engine: str = Field(description="`rules`, or the provider and model that write the insights.")
+    insights_engine: str = Field(description="Who wrote the newest insight: `rules`, or a provider and model.")
 
 
 @router.get("/dimensions", operation_id="listDimensions", responses=documented(NotAllowed))
@@ -129,8 +129,8 @@ async def get_meta(request: Request, pool: Pool, _: Reader) -> Meta:
         [row] = await rows(moment, OVERVIEW)
     names = [
         "first_usage_day", "last_usage_day", "last_export_day", "loaded_at", "data_version", "billing_currencies",
-        "usage_days_behind", "partitions_parked", "invoice_months",
+        "usage_days_behind", "partitions_parked", "insights_engine", "invoice_months",
     ]  # fmt: skip
     settings: Settings = request.app.state.settings
-    given = {"dagster_url": settings.dagster_url, "insights_engine": settings.insights_engine}
+    given = {"dagster_url": settings.dagster_url}
     return Meta.model_validate({"complete_through": complete_through, **given, **dict(zip(names, row, strict=True))})
