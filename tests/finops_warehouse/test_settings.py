@@ -101,7 +101,7 @@ def test_a_provider_with_all_it_needs_is_taken(monkeypatch: pytest.MonkeyPatch, 
     for name, value in {"LLM_PROVIDER": provider, **ASKED[provider]}.items():
         monkeypatch.setenv(name, value)
 
-    assert load_settings().insights_engine == f"{provider}:m"
+    assert (load_settings().llm_provider, load_settings().llm_model_name) == (provider, "m")
 
 
 @pytest.mark.parametrize(
