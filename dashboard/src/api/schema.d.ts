@@ -1184,7 +1184,7 @@ export interface components {
             dagster_url: string;
             /**
              * Insights Engine
-             * @description `rules`, or the provider and model that write the insights.
+             * @description Who wrote the newest insight: `rules`, or a provider and model.
              */
             insights_engine: string;
         };
