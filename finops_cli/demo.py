@@ -110,4 +110,5 @@ def _serve(settings: Settings, port: int, dagster_port: int) -> None:
 
     say(f"\n  Dashboard  http://127.0.0.1:{port}\n  API        http://127.0.0.1:{port}/docs")
     say(f"  Dagster    http://127.0.0.1:{dagster_port}\n  Ctrl-C stops all of it.")
-    run_server(warehouse_dsn(settings), settings, host="127.0.0.1", port=port)
+    here = settings.model_copy(update={"dagster_url": f"http://127.0.0.1:{dagster_port}"})
+    run_server(warehouse_dsn(settings), here, host="127.0.0.1", port=port)

@@ -192,7 +192,8 @@ def _why(subject: Subject) -> list[str]:
         return ["The {{f_actual}} are made of anomalies of services in projects, which have texts of their own."]
     causes = [name for name in subject.entities if name.startswith("f_cause_")]
     if not causes:
-        return ["No part of the {{f_actual}} explains most of the difference."]
+        word = _than(subject.facts["f_excess"]).split()[0]
+        return [f"The {{{{f_excess}}}} {word} is spread: no part of the cost explains most of it."]
     sentences = []
     for place, name in enumerate(causes):
         share = subject.facts[f"{name}_share"].value
