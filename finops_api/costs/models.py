@@ -3,31 +3,27 @@
 from calendar import monthrange
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from finops_api.errors import EmptyWindow, NothingToCompare, TooManyGroups, WindowTooLong
+from finops_api.questions import MAX_VALUES, Filtered, Member
 from finops_warehouse.semantic import DIMENSIONS, MEASURES
 
 MAX_DAYS = 1100
 MAX_GROUPS = 3
 MAX_ROWS = 5000
-MAX_VALUES = 100
 MAX_TOP = 50
 
 DimensionName = StrEnum("DimensionName", {name: name for name in DIMENSIONS})  # type: ignore[misc]
 MeasureName = StrEnum("MeasureName", {name: name for name in MEASURES})  # type: ignore[misc]
 
-Member = Annotated[str, Field(max_length=500)]
-"""An id or a name; nothing Google Cloud names is longer."""
 Window = Literal["7d", "30d", "90d", "mtd", "lastmonth"]
 
 
-class CostQuery(BaseModel):
+class CostQuery(Filtered):
     """What was it, from `start` to `end`, by these dimensions?"""
-
-    model_config = ConfigDict(extra="forbid")
 
     start: date | None = Field(None, description="First usage day.")
     end: date | None = Field(None, description="Day after the last: `end` is not included.")
@@ -57,16 +53,6 @@ class CostQuery(BaseModel):
     )
     billing_currency: list[Member] = Field([], max_length=MAX_VALUES, description="Only these currencies.")
 
-    # A filter for each dimension; `(unattributed)` is the member of charges that have none.
-    billing_account: list[Member] = Field([], max_length=MAX_VALUES)
-    invoice_month: list[Member] = Field([], max_length=MAX_VALUES)
-    project: list[Member] = Field([], max_length=MAX_VALUES)
-    service: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
-    sku: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
-    region: list[Member] = Field([], max_length=MAX_VALUES)
-    charge_category: list[Member] = Field([], max_length=MAX_VALUES)
-    cost_type: list[Member] = Field([], max_length=MAX_VALUES)
-
     @model_validator(mode="after")
     def _names_its_days(self) -> Self:
         if self.window and (self.start or self.end):
@@ -74,16 +60,6 @@ class CostQuery(BaseModel):
         if not self.window and not (self.start and self.end):
             raise ValueError("give start and end (end is not included), or window")
         return self
-
-    @model_validator(mode="after")
-    def _has_no_nul(self) -> Self:
-        if any("\0" in value for values in [*self.filters().values(), self.billing_currency] for value in values):
-            raise ValueError("a value holds a NUL character, which no name can")
-        return self
-
-    def filters(self) -> dict[str, list[str]]:
-        """The members asked for, by dimension."""
-        return {name: values for name in DIMENSIONS if (values := getattr(self, name))}
 
     def resolved(self, complete_through: date) -> "ResolvedQuery":
         """The question with its days settled. Raises a `BadQuestion` when it has no answer."""

@@ -4,22 +4,20 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from finops_api.costs.models import MAX_VALUES, MeasureName, Member
+from finops_api.costs.models import MeasureName
 from finops_api.errors import EmptyWindow
+from finops_api.questions import Filtered, Member
 from finops_insights.facts import Unit
 from finops_warehouse.cells import Cell
-from finops_warehouse.semantic import DIMENSIONS
 
 MAX_PAGE = 200
 Id = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
 
 
-class EvidenceQuery(BaseModel):
+class EvidenceQuery(Filtered):
     """Which number? A cell in the words of `/v1/costs`, or a figure of an insight, anomaly or recommendation."""
-
-    model_config = ConfigDict(extra="forbid")
 
     start: date | None = Field(None, description="First usage day of a cell.")
     end: date | None = Field(None, description="Day after the last.")
@@ -34,15 +32,6 @@ class EvidenceQuery(BaseModel):
     limit: int = Field(50, ge=1, le=MAX_PAGE)
     offset: int = Field(0, ge=0, le=10_000_000)
 
-    billing_account: list[Member] = Field([], max_length=MAX_VALUES)
-    invoice_month: list[Member] = Field([], max_length=MAX_VALUES)
-    project: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
-    service: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
-    sku: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
-    region: list[Member] = Field([], max_length=MAX_VALUES)
-    charge_category: list[Member] = Field([], max_length=MAX_VALUES)
-    cost_type: list[Member] = Field([], max_length=MAX_VALUES)
-
     @model_validator(mode="after")
     def _names_one_number(self) -> Self:
         named = [name for name in ("insight_id", "anomaly_id", "recommendation_id") if getattr(self, name)]
@@ -55,17 +44,6 @@ class EvidenceQuery(BaseModel):
         if named and named != ["anomaly_id"] and self.fact_id is None:
             raise ValueError("name the figure: fact_id")
         return self
-
-    @model_validator(mode="after")
-    def _has_no_nul(self) -> Self:
-        values = [value for members in self.filters().values() for value in members]
-        if any("\0" in value for value in [*values, self.billing_currency or ""]):
-            raise ValueError("a value holds a NUL character, which no name can")
-        return self
-
-    def filters(self) -> dict[str, list[str]]:
-        """The members asked for, by dimension."""
-        return {name: values for name in DIMENSIONS if (values := getattr(self, name))}
 
     def cell(self) -> Cell:
         """The cell asked for. Raises `EmptyWindow` when it holds no day."""

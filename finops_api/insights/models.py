@@ -3,9 +3,10 @@
 from datetime import date, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from finops_api.costs.models import MAX_DAYS, MAX_VALUES, Member
+from finops_api.costs.models import MAX_DAYS
+from finops_api.questions import MAX_VALUES, Member, Question
 from finops_insights.facts import Fact
 
 Decimal = str
@@ -15,20 +16,12 @@ Direction = Literal["up", "down"]
 Scope = Literal["total", "billing_account", "project", "service"]
 
 
-class Narrowed(BaseModel):
+class Narrowed(Question):
     """What every list here can be narrowed to."""
-
-    model_config = ConfigDict(extra="forbid")
 
     billing_currency: list[Member] = Field([], max_length=MAX_VALUES, description="Only these currencies.")
     project: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
     service: list[Member] = Field([], max_length=MAX_VALUES, description="Id or name.")
-
-    @model_validator(mode="after")
-    def _has_no_nul(self) -> Self:
-        if any("\0" in value for value in [*self.billing_currency, *self.project, *self.service]):
-            raise ValueError("a value holds a NUL character, which no name can")
-        return self
 
 
 class Windowed(Narrowed):
@@ -112,21 +105,13 @@ class AnomalyPage(BaseModel):
     meta: AnomalyMeta
 
 
-class ForecastQuery(BaseModel):
+class ForecastQuery(Question):
     """Which forecasts?"""
-
-    model_config = ConfigDict(extra="forbid")
 
     as_of: date | None = Field(None, description="As it looked at the end of this day. Left out: the newest.")
     scope: Scope = "total"
     member: list[Member] = Field([], max_length=MAX_VALUES, description="Ids; left out: all of the scope.")
     billing_currency: list[Member] = Field([], max_length=MAX_VALUES)
-
-    @model_validator(mode="after")
-    def _has_no_nul(self) -> Self:
-        if any("\0" in value for value in [*self.billing_currency, *self.member]):
-            raise ValueError("a value holds a NUL character, which no name can")
-        return self
 
 
 class Bounds(BaseModel):

@@ -1,5 +1,6 @@
 """What a newcomer meets after `make demo`: real numbers from the API, finished backfills, a graph to look at."""
 
+import csv
 import re
 import signal
 import subprocess
@@ -110,6 +111,41 @@ def test_a_backfill_from_the_ui_takes_few_runs(demo: Demo) -> None:
     with demo.connect() as connection:
         after = connection.execute("select * from finops.cost_by_service_daily order by 1, 2, 3, 4, 5, 7").fetchall()
     assert after == before, "building again what did not move changes no row"
+
+
+def test_what_the_sample_hides_is_found(demo: Demo) -> None:
+    """The injected anomalies of complete days, each by its project; and nothing that only looks like one."""
+    with (demo.home / "sample" / "truth" / "anomalies.csv").open() as lines:
+        truth = [row for row in csv.DictReader(lines) if row["is_anomaly"] == "true"]
+    meta = httpx.get(f"{demo.api_url}/v1/meta").json()
+    told = httpx.get(f"{demo.api_url}/v1/anomalies", params={"start": str(demo.first_day)}, timeout=30).json()["items"]
+    injected = [row for row in truth if row["start_day"] <= meta["complete_through"]]
+
+    def is_of(anomaly: dict[str, Any], row: dict[str, str]) -> bool:
+        return bool(
+            anomaly["billing_account_id"] == row["billing_account_id"]
+            and (anomaly["scope"] == "billing_account" or anomaly["project"] == row["project_id"])
+            and anomaly["start_day"] <= row["end_day"]
+            and anomaly["last_day"] >= row["start_day"]
+        )
+
+    found = [row for row in injected if any(is_of(anomaly, row) for anomaly in told)]
+    assert len(injected) >= 8
+    assert len(found) >= 0.8 * len(injected), [row["kind"] for row in injected if row not in found]
+    assert sum(not any(is_of(anomaly, row) for row in injected) for anomaly in told) <= 2
+
+
+def test_the_forecasts_of_the_demo_kept_their_word(demo: Demo) -> None:
+    """Better than the same weekday again, and the 95 % interval held at least 92 % of the days that came."""
+    with demo.connect() as connection:
+        [(points, wape, floor, coverage)] = connection.execute(
+            "select sum(points), sum(absolute_error) / sum(actual_cost), sum(floor_absolute_error) / sum(actual_cost), "
+            "sum(within_95) / sum(points) from finops.forecast_accuracy"
+        ).fetchall()
+
+    assert points > 10_000
+    assert wape < floor
+    assert coverage >= Decimal("0.92")
 
 
 def test_the_graph_is_worth_a_look(demo: Demo, page: Page) -> None:

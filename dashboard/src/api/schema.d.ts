@@ -1373,6 +1373,16 @@ export interface operations {
     listCosts: {
         parameters: {
             query?: {
+                billing_account?: string[];
+                invoice_month?: string[];
+                project?: string[];
+                /** @description Id or name. */
+                service?: string[];
+                /** @description Id or name. */
+                sku?: string[];
+                region?: string[];
+                charge_category?: string[];
+                cost_type?: string[];
                 /** @description First usage day. */
                 start?: string | null;
                 /** @description Day after the last: `end` is not included. */
@@ -1393,16 +1403,6 @@ export interface operations {
                 include_unfinished?: boolean;
                 /** @description Only these currencies. */
                 billing_currency?: string[];
-                billing_account?: string[];
-                invoice_month?: string[];
-                project?: string[];
-                /** @description Id or name. */
-                service?: string[];
-                /** @description Id or name. */
-                sku?: string[];
-                region?: string[];
-                charge_category?: string[];
-                cost_type?: string[];
             };
             header?: never;
             path?: never;
@@ -1838,6 +1838,16 @@ export interface operations {
     getEvidence: {
         parameters: {
             query?: {
+                billing_account?: string[];
+                invoice_month?: string[];
+                project?: string[];
+                /** @description Id or name. */
+                service?: string[];
+                /** @description Id or name. */
+                sku?: string[];
+                region?: string[];
+                charge_category?: string[];
+                cost_type?: string[];
                 /** @description First usage day of a cell. */
                 start?: string | null;
                 /** @description Day after the last. */
@@ -1853,17 +1863,6 @@ export interface operations {
                 fact_id?: string | null;
                 limit?: number;
                 offset?: number;
-                billing_account?: string[];
-                invoice_month?: string[];
-                /** @description Id or name. */
-                project?: string[];
-                /** @description Id or name. */
-                service?: string[];
-                /** @description Id or name. */
-                sku?: string[];
-                region?: string[];
-                charge_category?: string[];
-                cost_type?: string[];
             };
             header?: never;
             path?: never;
@@ -1921,6 +1920,16 @@ export interface operations {
     downloadEvidence: {
         parameters: {
             query?: {
+                billing_account?: string[];
+                invoice_month?: string[];
+                project?: string[];
+                /** @description Id or name. */
+                service?: string[];
+                /** @description Id or name. */
+                sku?: string[];
+                region?: string[];
+                charge_category?: string[];
+                cost_type?: string[];
                 /** @description First usage day of a cell. */
                 start?: string | null;
                 /** @description Day after the last. */
@@ -1936,17 +1945,6 @@ export interface operations {
                 fact_id?: string | null;
                 limit?: number;
                 offset?: number;
-                billing_account?: string[];
-                invoice_month?: string[];
-                /** @description Id or name. */
-                project?: string[];
-                /** @description Id or name. */
-                service?: string[];
-                /** @description Id or name. */
-                sku?: string[];
-                region?: string[];
-                charge_category?: string[];
-                cost_type?: string[];
             };
             header?: never;
             path?: never;
