@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from datetime import date
 
 import psycopg
+from pydantic import TypeAdapter
 
+from finops_insights.claims import Template, check_template
+from finops_insights.facts import Fact, recomputed
+from finops_insights.recall import as_recall, recall_statement, sources_of
 from finops_pipeline.loading import copy_batches, extracted_rows
 from finops_pipeline.sources.base import BillingSource
 from finops_warehouse import identities
 from finops_warehouse.errors import SourceError
 from finops_warehouse.identities import Difference
+
+FACTS = TypeAdapter(dict[str, Fact])
+TEXTS_AT_ONCE = 25
+"""So that one statement recalls a few hundred figures, and not tens of thousands."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,8 @@ class Proof:
     invoice_months: int
     closed_invoices: int
     """Closed months whose invoice total is known; each must leave a residual of 0."""
+    insights: int
+    """Texts whose every figure was computed again, and that the checker was asked about again."""
     differences: tuple[Difference, ...]
 
     @property
@@ -34,7 +44,7 @@ class Proof:
 
 
 def prove(connection: psycopg.Connection, source: BillingSource, billing_timezone: str) -> Proof:
-    """Recompute source = raw = facts = rollups = months = invoices.
+    """Recompute source = raw = facts = rollups = months = invoices, and every figure of every text.
 
     Export days the source no longer holds, or holds in another state than was loaded, are differences too.
     """
@@ -54,12 +64,44 @@ def prove(connection: psycopg.Connection, source: BillingSource, billing_timezon
     for identity in checked:
         found += identities.differences(connection, identity)
     found += identities.unsettled_invoices(connection)
+    insights, wrong = _texts(connection)
+    found += wrong
     [(rows,)] = connection.execute("select count(*) from finops.raw_charges").fetchall()
     [(months, closed)] = connection.execute(
         "select count(*), count(*) filter (where closed_from <= current_date and invoice_total is not null) "
         "from finops.invoice_months"
     ).fetchall()
-    return Proof(rows, len(loaded), months, closed, tuple(found))
+    return Proof(rows, len(loaded), months, closed, insights, tuple(found))
+
+
+def _texts(connection: psycopg.Connection) -> tuple[int, list[Difference]]:
+    """How many texts there are, and each figure that is not what its source says, each text that says what it may not.
+
+    A text about days that were restated a moment ago is among them until it is written anew.
+    """
+    rows = connection.execute(
+        "select insight_id, period_start, template, facts from finops.llm_insights order by period_start, insight_id"
+    ).fetchall()
+    found: list[Difference] = []
+    for begin in range(0, len(rows), TEXTS_AT_ONCE):
+        texts = [
+            (f"{insight_id} of {start}", Template.model_validate(template), FACTS.validate_python(facts))
+            for insight_id, start, template, facts in rows[begin : begin + TEXTS_AT_ONCE]
+        ]
+        sources = sources_of(fact for _, _, facts in texts for fact in facts.values())
+        recall = as_recall(sources, connection.execute(recall_statement(sources)).fetchall())
+        for where, template, facts in texts:
+            now = recomputed(facts, recall)
+            found += [
+                Difference("texts = facts", f"{where}, {fact.id}", str(fact.value), str(now[fact.id]))
+                for fact in facts.values()
+                if now[fact.id] != fact.value
+            ]
+            found += [
+                Difference("texts say only facts", where, said, "tokens and plain words")
+                for said in check_template(template, facts)
+            ]
+    return len(rows), found
 
 
 def _day_against_source(

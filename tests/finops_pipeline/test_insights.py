@@ -17,6 +17,7 @@ from sqlalchemy import make_url
 
 from finops_insights.facts import Fact, FromCell
 from finops_pipeline.insight_days import replace_day
+from finops_pipeline.proving import prove
 from finops_warehouse import ledger
 from finops_warehouse.cells import cell_charges, cell_value
 from finops_warehouse.database import connect_to, init_db
@@ -280,3 +281,30 @@ def test_rows_that_occur_twice_are_charges_and_no_anomaly(connection: psycopg.Co
         [SPIKE],
     ).fetchall()
     assert saving == repeated
+
+
+ANOTHER_FIGURE = """
+    facts = jsonb_set(facts, array[
+        (select min(name) from jsonb_object_keys(facts) as name where facts -> name -> 'value' <> 'null'), 'value'
+    ], '"12345.67"')
+"""
+A_DIGIT = """template = jsonb_set(template, '{headline}', '"Costs rose by 7 percent"')"""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [(ANOTHER_FIGURE, "texts = facts"), (A_DIGIT, "texts say only facts")],
+    ids=["a figure", "a digit"],
+)
+def test_verify_finds_a_text_that_is_not_its_facts(built: tuple[Export, Road], spoil: str, said: str) -> None:
+    """Whoever changed it, in the database itself: `finops verify` computes every figure again."""
+    _, road = built
+    sound = prove(road.connection, road.source, "America/Los_Angeles")
+    road.connection.execute(
+        f"update finops.llm_insights set {spoil} where ctid = (select min(ctid) from finops.llm_insights)"
+    )
+    spoilt = prove(road.connection, road.source, "America/Los_Angeles")
+
+    assert (sound.holds, sound.insights > 50) == (True, True)
+    assert not spoilt.holds
+    assert {difference.identity for difference in spoilt.differences} == {said}
