@@ -1,4 +1,4 @@
-"""One demo for all journeys: the real command, its real Dagster, its real API, a real browser."""
+"""A demo for each module of journeys: the real command, its real Dagster, its real API, a real browser."""
 
 import json
 import time
@@ -14,10 +14,10 @@ from helpers.processes import free_port, running
 from playwright.sync_api import Browser, Page
 
 
-@pytest.fixture(scope="session")
-def demo(shared_folder: Path) -> Iterator[Demo]:
-    """`finops demo`, as a newcomer starts it, on free ports."""
-    home = shared_folder / "demo"
+@pytest.fixture(scope="module")
+def demo(shared_folder: Path, request: pytest.FixtureRequest) -> Iterator[Demo]:
+    """`finops demo`, as a newcomer starts it, on free ports. One module ends its own; another's must go on."""
+    home = shared_folder / request.module.__name__.rsplit(".", 1)[-1]
     ports = ("--port", str(free_port()), "--dagster-port", str(free_port()))
     with running(home, "demo", "--json", *ports) as process:
         assert process.stdout
