@@ -88,3 +88,14 @@ def test_loading_the_asset_graph_starts_no_database(tmp_path: Path) -> None:
 
     assert ran.returncode == 0, ran.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_loading_the_asset_graph_leaves_what_only_runs_need(tmp_path: Path) -> None:
+    """The forecasting library and the language models' clients take seconds each: a code server needs none of them."""
+    heavy = "statsforecast", "pandas", "pydantic_ai", "openai", "anthropic", "google.genai"
+    ran = run_python(
+        f"import sys, finops_pipeline.definitions; print(*(m for m in {heavy} if m in sys.modules))", tmp_path
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == []
