@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -645,10 +646,14 @@ def test_a_project_named_like_another_ones_id_takes_no_text_away(road: Road, exp
 
 
 def materialize(instance: dg.DagsterInstance, asset: dg.AssetsDefinition, key: str) -> dg.ExecuteInProcessResult:
-    return dg.materialize(
-        [asset, *text_checks()], selection=dg.AssetSelection.assets(asset), partition_key=key, instance=instance,
-        resources={"warehouse": Warehouse()}, raise_on_error=False,
-    )  # fmt: skip
+    def run() -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            [asset, *text_checks()], selection=dg.AssetSelection.assets(asset), partition_key=key, instance=instance,
+            resources={"warehouse": Warehouse()}, raise_on_error=False,
+        )  # fmt: skip
+
+    # Dagster keeps its last instance in a context variable, and another test's may be gone: begin with none.
+    return Context().run(run)
 
 
 def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A bare `dagster dev` in the checkout: no flags, no settings, the server started by whoever needs it first."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ def test_dagster_dev_needs_nothing_but_the_checkout(shared_folder: Path) -> None
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("dagster")), "dev", "-p", str(port)],
             cwd=CHECKOUT, env=environment(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            preexec_fn=_hear_ctrl_c,
         )  # fmt: skip
     try:
         assets = _assets(f"http://127.0.0.1:{port}/graphql")
@@ -32,6 +34,11 @@ def test_dagster_dev_needs_nothing_but_the_checkout(shared_folder: Path) -> None
     ).read_text()
     # Dagster's workers end without a word; the keeper hears it.
     assert _gone(home / "postgres" / "server" / "data" / "postmaster.pid")
+
+
+def _hear_ctrl_c() -> None:
+    """Started with `&` by a script we ignore Ctrl-C, and so would Dagster's children, which it stops by just that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _gone(file: Path) -> bool:
