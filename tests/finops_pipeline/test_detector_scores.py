@@ -1,6 +1,7 @@
 """How many of the sample's injected anomalies are found, and how often an alarm is false.
 
-The seeds below were not looked at while the detector was written: what it was tuned on are 7, 11, 21 and 2026.
+The detector was tuned on seeds 7, 11, 21 and 2026 (the demo's), and what 101, 202 and 303 showed led to two of its
+rules. Nothing in it was changed because of the seeds below.
 """
 
 import csv
