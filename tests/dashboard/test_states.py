@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from helpers.browsing import Visitor, faults, loaded, total_row
+from helpers.subjects import HOSTILE as CORPUS
 from playwright.sync_api import Page, Route, expect
 
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>' + "x" * 200
@@ -157,6 +158,38 @@ def test_names_are_text_and_nothing_else(visitor: Visitor, width: int) -> None:
     assert page.evaluate("window.hacked") is None
     assert page.locator("img").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_nothing_hostile_does_anything_on_the_page(visitor: Visitor) -> None:
+    """Each text that was ever tried on a reader: shown to the letter, run nowhere, asked of nobody."""
+    page = visitor.visit("/favicon.svg")
+    dialogs: list[str] = []
+    requests: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    page.on("request", lambda request: requests.append(request.url))
+
+    def one_insight_each(body: dict[str, Any]) -> None:
+        item = body["items"][0]
+        fact = {**next(iter(item["facts"].values())), "id": "f_hostile", "value": "1"}
+        body["items"] = [
+            {
+                **item,
+                "insight_id": f"hostile-{number}",
+                "template": {"headline": "{{f_hostile}}", "body": "{{f_hostile}}", "check": None},
+                "facts": {"f_hostile": {**fact, "formatted": text}},
+            }
+            for number, text in enumerate(CORPUS)
+        ]
+
+    changed(page, "/v1/insights", one_insight_each)
+    page.goto(visitor.address)
+    loaded(page)
+
+    expect(page.get_by_role("article")).to_have_count(len(CORPUS))
+    shown = page.get_by_role("article").evaluate_all("articles => articles.map(article => article.textContent)")
+    assert [text for text in CORPUS if not any(text in article for article in shown)] == []
+    assert dialogs == []
+    assert [url for url in requests if not url.startswith(visitor.address)] == []
 
 
 def test_evidence_that_is_gone_is_explained(visitor: Visitor) -> None:
