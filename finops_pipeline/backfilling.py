@@ -73,7 +73,7 @@ def due_window(settings: Settings) -> tuple[date, date] | None:
     """
     held = source_from(settings).partitions()
     with connect(settings, autocommit=True) as connection:
-        changed = ledger.changed_export_days(connection, held)
+        changed = ledger.changed_export_days(connection, held, settings.billing_timezone)
         behind = [
             *ledger.behind(connection, daily_inputs(), monthly_tables()),
             *ledger.behind_insights(connection, complete_through(connection)),

@@ -26,7 +26,9 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
     blocking = [
         identities.RAW_EQUALS_SOURCE,
         identities.FACTS_EQUAL_RAW,
+        identities.EFFECTIVE_EQUALS_BILLED,
         identities.MONTHS_EQUAL_FACTS,
+        identities.MONTHS_EQUAL_PARTS,
         *identities.rollup_identities(),
     ]
     return [
@@ -38,7 +40,7 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
 
 
 def _identity_check(identity: Identity) -> dg.AssetChecksDefinition:
-    name = f"equals_{identity.against}"
+    name = f"equals_{identity.against}" if identity.against != identity.table else f"{identity.measure}_equals_billed"
 
     @dg.asset_check(
         asset=identity.table,

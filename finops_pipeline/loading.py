@@ -29,7 +29,7 @@ from finops_warehouse import ledger
 from finops_warehouse.errors import BadValue, ProofFailed, SourceError
 from finops_warehouse.partitions import ensure_month
 from finops_warehouse.sql_models import sql_model
-from finops_warehouse.tables import raw_charges
+from finops_warehouse.tables import CREDIT_COLUMNS, raw_charges, usage_day_arrivals
 
 COLUMNS = tuple(column.name for column in raw_charges.columns)
 JSONB_COLUMNS = frozenset(
@@ -38,12 +38,16 @@ JSONB_COLUMNS = frozenset(
 BATCH_ROWS = 16_384
 SCRATCH_MEMORY = "1GB"  # what a day may take in memory; what is beyond goes to the scratch file
 
-ARRIVALS = """
-    select usage_day, invoice_month, billing_account_id, billing_currency, service_name,
-        count(*), count(*) filter (where cost_type = 'adjustment' or adjustment_type is not null),
-        sum(cost), sum(billed_cost), max(export_time)
+# The hash of a group is a sum, so that it is the same in whatever order its rows come, and two equal rows count twice.
+ARRIVALS = f"""
+    select usage_day, invoice_month, billing_account_id, billing_currency, service_name, cost_type,
+        count(*) as charge_count,
+        count(*) filter (where cost_type = 'adjustment' or adjustment_type is not null) as correction_count,
+        sum(cost) as cost, {", ".join(f"coalesce(sum({name}), 0) as {name}" for name in CREDIT_COLUMNS)},
+        sum(billed_cost) as billed_cost, max(export_time) as last_export_time,
+        sum(('0x' || substr(hex(row_hash), 1, 15))::bigint) as charges_hash
     from charges group by all order by all
-"""
+"""  # noqa: S608 -- the names are our own columns'
 
 WITH_OCCURRENCE = """
     with repeated as (select row_hash from charges group by row_hash having count(*) > 1),
@@ -55,6 +59,10 @@ WITH_OCCURRENCE = """
     select charges.*, coalesce(numbered.nth, 1)::integer as occurrence
     from charges left join numbered on charges.rowid = numbered.row
 """
+
+
+Arrival = dict[str, Any]
+"""What an export day brought for a usage day, account, service, ..., as counted in the source."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +99,12 @@ def load_export_day(
         scratch = _scratch(Path(folder))
         try:
             _read_to_the_end(scratch, day, export_day, billing_timezone)
-            arrivals = scratch.execute(ARRIVALS).fetchall()
+            arrivals = scratch.sql(ARRIVALS).to_arrow_table().to_pylist()
             _refuse_days_without_partition(arrivals, first_usage_day, export_day)
             ensure_month(connection, "raw_charges", export_day)
             with connection.transaction():
-                return _replace(connection, scratch, arrivals, day, export_day, source.url, fingerprint, run_id)
+                stamp = Stamp(export_day, source.url, fingerprint, billing_timezone)
+                return _replace(connection, scratch, arrivals, day, stamp, run_id)
         finally:
             scratch.close()
 
@@ -150,8 +159,8 @@ def _read_to_the_end(
         scratch.unregister("billing_export")
 
 
-def _refuse_days_without_partition(arrivals: list[tuple[date, ...]], first_usage_day: date, export_day: date) -> None:
-    oldest = min((row[0] for row in arrivals), default=first_usage_day)
+def _refuse_days_without_partition(arrivals: list[Arrival], first_usage_day: date, export_day: date) -> None:
+    oldest = min((row["usage_day"] for row in arrivals), default=first_usage_day)
     if oldest < first_usage_day:
         raise BadValue(
             f"Export day {export_day} holds charges for usage day {oldest}, before BILLING_START_DAY "
@@ -159,18 +168,26 @@ def _refuse_days_without_partition(arrivals: list[tuple[date, ...]], first_usage
         )
 
 
+@dataclass(frozen=True)
+class Stamp:
+    """What a load is remembered by: another fingerprint, or another time zone of usage days, is another load."""
+
+    export_day: date
+    source_url: str
+    fingerprint: str
+    billing_timezone: str
+
+
 def _replace(
     connection: psycopg.Connection,
     scratch: duckdb.DuckDBPyConnection,
-    arrivals: list[tuple[date, ...]],
+    arrivals: list[Arrival],
     day: ExportDayRead,
-    export_day: date,
-    source_url: str,
-    fingerprint: str,
+    stamp: Stamp,
     run_id: str,
 ) -> Loaded:
     """Old rows out, new rows in, ledger moved: all of it visible at once, or nothing."""
-    key = export_day.isoformat()
+    export_day, key = stamp.export_day, stamp.export_day.isoformat()
     ledger.lock_partition(connection, "raw_charges", export_day.toordinal())
     before = connection.execute(
         "select usage_day from finops.usage_day_arrivals where export_day = %s", [export_day]
@@ -180,10 +197,11 @@ def _replace(
     _prove_raw_equals_source(connection, scratch, export_day)
     _replace_arrivals(connection, arrivals, export_day)
     [(row_count,)] = scratch.execute("select count(*) from charges").fetchall()
-    load_count = _stamp_export_day(connection, day, export_day, source_url, fingerprint, row_count)
-    touched = sorted({usage_day for (usage_day,) in before} | {row[0] for row in arrivals})
-    corrected = {row[0] for row in arrivals if row[6]}
-    causes = ["re-export" if load_count > 1 else "correction" if d in corrected else "late usage" for d in touched]
+    load_count, moved_clock = _stamp_export_day(connection, day, stamp, row_count)
+    touched = sorted({usage_day for (usage_day,) in before} | {row["usage_day"] for row in arrivals})
+    corrected = {row["usage_day"] for row in arrivals if row["correction_count"]}
+    again = "rule change" if moved_clock else "re-export"
+    causes = [again if load_count > 1 else "correction" if d in corrected else "late usage" for d in touched]
     _touch_usage_days(connection, touched, causes, export_day)
     version = ledger.materialised(connection, "raw_charges", key, load_count, row_count, run_id)
     totals = scratch.execute("select billing_currency, sum(billed_cost) from charges group by 1 order by 1").fetchall()
@@ -234,39 +252,48 @@ def _prove_raw_equals_source(
         )
 
 
-def _replace_arrivals(connection: psycopg.Connection, arrivals: list[tuple[date, ...]], export_day: date) -> None:
+def _replace_arrivals(connection: psycopg.Connection, arrivals: list[Arrival], export_day: date) -> None:
     connection.execute("delete from finops.usage_day_arrivals where export_day = %s", [export_day])
-    with connection.cursor().copy(
-        "copy finops.usage_day_arrivals (export_day, usage_day, invoice_month, billing_account_id, billing_currency, "
-        "service_name, charge_count, correction_count, cost, billed_cost, last_export_time) from stdin"
-    ) as stream:
+    names = [column.name for column in usage_day_arrivals.columns if column.name != "export_day"]
+    statement = sql.SQL("copy finops.usage_day_arrivals (export_day, {}) from stdin").format(
+        sql.SQL(", ").join(map(sql.Identifier, names))
+    )
+    with connection.cursor().copy(statement) as stream:
         for row in arrivals:
-            stream.write_row((export_day, *row))
+            stream.write_row((export_day, *(row[name] for name in names)))
 
 
 def _stamp_export_day(
-    connection: psycopg.Connection,
-    day: ExportDayRead,
-    export_day: date,
-    source_url: str,
-    fingerprint: str,
-    row_count: int,
-) -> int:
-    """Note what was loaded. Returns how often this export day has been loaded by now."""
+    connection: psycopg.Connection, day: ExportDayRead, stamp: Stamp, row_count: int
+) -> tuple[int, bool]:
+    """Note what was loaded. Returns how often this export day has been, and whether its usage days are cut anew."""
+    before = connection.execute(
+        "select billing_timezone from finops.export_day_ledger where export_day = %s", [stamp.export_day]
+    ).fetchone()
     [(load_count,)] = connection.execute(
         """
-        insert into finops.export_day_ledger as ledger
-            (export_day, source_url, fingerprint, row_count, bytes_read, unknown_columns, load_count, loaded_at)
-        values (%s, %s, %s, %s, %s, %s, 1, now())
+        insert into finops.export_day_ledger as ledger (export_day, source_url, fingerprint, row_count, bytes_read,
+            unknown_columns, load_count, loaded_at, billing_timezone)
+        values (%s, %s, %s, %s, %s, %s, 1, now(), %s)
         on conflict (export_day) do update set
             source_url = excluded.source_url, fingerprint = excluded.fingerprint, row_count = excluded.row_count,
             bytes_read = excluded.bytes_read, unknown_columns = excluded.unknown_columns,
-            load_count = ledger.load_count + 1, loaded_at = excluded.loaded_at
+            load_count = ledger.load_count + 1, loaded_at = excluded.loaded_at,
+            billing_timezone = excluded.billing_timezone
         returning load_count
         """,
-        [export_day, source_url, fingerprint, row_count, day.bytes_read, list(day.unknown_columns)],
+        [
+            stamp.export_day,
+            stamp.source_url,
+            stamp.fingerprint,
+            row_count,
+            day.bytes_read,
+            list(day.unknown_columns),
+            stamp.billing_timezone,
+        ],
     ).fetchall()
-    return int(load_count)
+    moved_clock = before is not None and before[0] not in (None, stamp.billing_timezone)
+    return int(load_count), moved_clock
 
 
 def _touch_usage_days(

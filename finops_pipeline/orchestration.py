@@ -330,7 +330,7 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
     source = source_from(settings)
     failures: list[str] = []
     with connect(settings, autocommit=True) as connection:
-        changed = ledger.changed_export_days(connection, source.partitions())
+        changed = ledger.changed_export_days(connection, source.partitions(), settings.billing_timezone)
         for days in contiguous(changed):
             say(f"export days {days[0]} to {days[-1]}: loading")
             failures += _run(instance, "load_export_days", range_tags([day.isoformat() for day in days]))

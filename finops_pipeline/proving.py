@@ -58,8 +58,10 @@ def prove(connection: psycopg.Connection, source: BillingSource, billing_timezon
     checked = [
         identities.RAW_EQUALS_SOURCE,
         identities.FACTS_EQUAL_RAW,
+        identities.EFFECTIVE_EQUALS_BILLED,
         *identities.rollup_identities(),
         identities.MONTHS_EQUAL_FACTS,
+        identities.MONTHS_EQUAL_PARTS,
     ]
     for identity in checked:
         found += identities.differences(connection, identity)

@@ -7,19 +7,20 @@ behind and is built again; the other way round it would be lost.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import psycopg
 from psycopg import sql
 
-from finops_warehouse import ledger
+from finops_warehouse import identities, ledger
 from finops_warehouse.errors import ProofFailed
 from finops_warehouse.partitions import ensure_month
 from finops_warehouse.sql_models import SqlModel
-from finops_warehouse.tables import aggregated_cost_data, metadata
+from finops_warehouse.tables import aggregated_cost_data, metadata, superseded_cost_data
 
 FACT_TABLE = aggregated_cost_data.name
+SUPERSEDED_TABLE = superseded_cost_data.name
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Rebuilt:
     source_version: int
     version: int
     restated: bool
-    """Whether a total that was already served has moved."""
+    """Whether a figure that was already served has moved."""
 
 
 Totals = Mapping[tuple[str, str], tuple[Decimal, int]]
@@ -47,29 +48,47 @@ def rebuild_usage_day(connection: psycopg.Connection, model: SqlModel, usage_day
     """
     if _is_partitioned(model.table):
         ensure_month(connection, model.table, usage_day)
+    if model.table == FACT_TABLE:
+        return _rebuild_facts(connection, model, usage_day, run_id)
     key = usage_day.isoformat()
     window = {"start_day": usage_day, "end_day": usage_day + timedelta(days=1)}
     with connection.transaction():
         ledger.lock_partition(connection, model.table, usage_day.toordinal())
         source_version = _source_version(connection, model, usage_day)
-        served_version = _served_source_version(connection, model.table, key)
-        before = _totals(connection, model.table, usage_day)
-        months = _invoice_months(connection, model.table, usage_day) if model.table == FACT_TABLE else set()
         connection.execute(_delete(model.table, "usage_day"), [usage_day])
         after, expected = _insert(connection, model, window)
         if after != expected:
             raise ProofFailed(_difference(model, key, after, expected))
-        restated = False
-        if model.table == FACT_TABLE:
-            if served_version is not None:
-                restated = _record_restatements(
-                    connection, usage_day, before, after, served_version, source_version, run_id
-                )
-            months |= _invoice_months(connection, model.table, usage_day)
-            ledger.touch_invoice_months(connection, months)
         row_count = _count(connection, model.table, "usage_day", usage_day)
         version = ledger.materialised(connection, model.table, key, source_version, row_count, run_id)
-    return Rebuilt(key, row_count, _by_currency(after), source_version, version, restated)
+    return Rebuilt(key, row_count, _by_currency(after), source_version, version, restated=False)
+
+
+def _rebuild_facts(connection: psycopg.Connection, model: SqlModel, usage_day: date, run_id: str) -> Rebuilt:
+    """A day of facts: what was served of it before stays known, and what moved is told to readers and months."""
+    ensure_month(connection, SUPERSEDED_TABLE, usage_day)
+    key = usage_day.isoformat()
+    with connection.transaction():
+        ledger.lock_partition(connection, model.table, usage_day.toordinal())
+        source_version = _source_version(connection, model, usage_day)
+        served_version = _served_source_version(connection, model.table, key)
+        before = _totals(connection, model.table, usage_day)
+        months = _invoice_months(connection, model.table, usage_day)
+        # Not now(): that is when the transaction began, and it may have waited for the lock since.
+        [(moment,)] = connection.execute("select clock_timestamp()").fetchall()
+        after, expected, moved = _replace_facts(connection, model, usage_day, moment)
+        if after != expected:
+            raise ProofFailed(_difference(model, key, after, expected))
+        restated = moved if served_version is not None else set()
+        for account, currency in sorted(restated):
+            pair = (account, currency)
+            change = Change(pair, _cost(before, pair), _cost(after, pair), served_version or 0, source_version, moment)
+            _record_restatement(connection, usage_day, change, run_id)
+        months |= _invoice_months(connection, model.table, usage_day)
+        ledger.touch_invoice_months(connection, months)
+        row_count = _count(connection, model.table, "usage_day", usage_day)
+        version = ledger.materialised(connection, model.table, key, source_version, row_count, run_id)
+    return Rebuilt(key, row_count, _by_currency(after), source_version, version, bool(restated))
 
 
 def rebuild_invoice_month(
@@ -108,6 +127,10 @@ INPUT_TOTALS = {
         select billing_account_id, billing_currency, sum(billed_cost), sum(charge_count)::bigint
         from finops.aggregated_cost_data where invoice_month = %(invoice_month)s group by 1, 2
     """,
+    "usage_day_arrivals by invoice_month": """
+        select billing_account_id, billing_currency, sum(billed_cost), sum(charge_count)::bigint
+        from finops.usage_day_arrivals where invoice_month = %(invoice_month)s group by 1, 2
+    """,
 }
 
 
@@ -115,7 +138,7 @@ def _insert(connection: psycopg.Connection, model: SqlModel, parameters: Mapping
     """Run the model into its table. Returns what went in and what its input holds, of one snapshot."""
     source = model.header.inputs[0]
     totals = INPUT_TOTALS[source if model.header.partition == "usage_day" else f"{source} by invoice_month"]
-    columns = [column.name for column in metadata.tables[f"finops.{model.table}"].columns]
+    columns = list(model.columns)
     statement = f"""
         with model as ({model.as_psycopg()}),
         inserted as (
@@ -165,44 +188,113 @@ def _totals(connection: psycopg.Connection, table: str, usage_day: date) -> Tota
     return {(account, currency): (billed_cost, charges) for account, currency, billed_cost, charges in rows}
 
 
-def _record_restatements(
-    connection: psycopg.Connection,
-    usage_day: date,
-    before: Totals,
-    after: Totals,
-    served_version: int,
-    source_version: int,
-    run_id: str,
-) -> bool:
-    """Write down every account whose served total moved, and why. Returns whether any did."""
-    moved = [pair for pair in sorted({*before, *after}) if _cost(before, pair) != _cost(after, pair)]
-    for pair in moved:
-        connection.execute(
-            """
-            insert into finops.restatements (usage_day, billing_account_id, billing_currency, billed_cost_before,
-                billed_cost_after, cause, export_days, source_version, run_id)
-            select %(day)s, %(account)s, %(currency)s, %(before)s, %(after)s,
-                case
-                    when bool_or(cause = 'correction') then 'correction'
-                    when bool_or(cause = 're-export') then 're-export'
-                    else 'late usage'
-                end,
-                coalesce(array_agg(distinct export_day order by export_day), '{}'), %(version)s, %(run_id)s
-            from finops.usage_day_changes
-            where usage_day = %(day)s and source_version > %(served)s and source_version <= %(version)s
-            """,
-            {
-                "day": usage_day,
-                "account": pair[0],
-                "currency": pair[1],
-                "before": _cost(before, pair),
-                "after": _cost(after, pair),
-                "served": served_version,
-                "version": source_version,
-                "run_id": run_id,
-            },
-        )
-    return bool(moved)
+# One statement, so that all of it sees one moment. A row that is as it was stays as it is, with the moment from which
+# it has been served; of a row that is not, the old state is kept. GROUP BY takes two NULLs for equal, a join does not.
+REPLACE_FACTS = """
+    with model as ({query}),
+    old as (delete from finops.{facts} where usage_day = %(start_day)s returning *),
+    both_states as (
+        select {columns}, min(served_from) as served_from, bool_or(is_new) as is_new
+        from (
+            select {columns}, served_from, false as is_new from old
+            union all
+            select {columns}, null, true from model
+        ) as states
+        group by {columns}
+    ),
+    inserted as (
+        insert into finops.{facts} ({columns}, served_from)
+        select {columns}, coalesce(served_from, %(moment)s) from both_states where is_new
+        returning billing_account_id, billing_currency, billed_cost, charge_count
+    ),
+    superseded as (
+        insert into finops.{superseded} ({columns}, served_from, served_until)
+        select {columns}, served_from, %(moment)s from both_states where not is_new
+    )
+    select 'in', billing_account_id, billing_currency, sum(billed_cost), sum(charge_count)::bigint
+    from inserted group by 2, 3
+    union all
+    select 'expected', input.* from ({totals}) as input
+    union all
+    select distinct 'moved', billing_account_id, billing_currency, null::numeric, null::bigint
+    from both_states where not is_new or served_from is null
+"""
+
+
+def _replace_facts(
+    connection: psycopg.Connection, model: SqlModel, usage_day: date, moment: datetime
+) -> tuple[Totals, Totals, set[tuple[str, str]]]:
+    """Put the model's rows in the place of the day's. Returns what went in, what the input holds, and who moved."""
+    statement = REPLACE_FACTS.format(
+        query=model.as_psycopg(),
+        facts=FACT_TABLE,
+        superseded=SUPERSEDED_TABLE,
+        columns=", ".join(model.columns),
+        totals=INPUT_TOTALS[model.header.inputs[0]],
+    )
+    window = {"start_day": usage_day, "end_day": usage_day + timedelta(days=1), "moment": moment}
+    found: dict[str, dict[tuple[str, str], tuple[Decimal, int]]] = {"in": {}, "expected": {}, "moved": {}}
+    for side, account, currency, billed_cost, charges in connection.execute(statement, window).fetchall():
+        found[side][account, currency] = (billed_cost, charges)
+    return found["in"], found["expected"], set(found["moved"])
+
+
+@dataclass(frozen=True)
+class Change:
+    """An account whose served figures of a day moved, between which versions of its charges, and when."""
+
+    account: tuple[str, str]
+    """Billing account and currency."""
+    before: Decimal
+    after: Decimal
+    served_version: int
+    source_version: int
+    moment: datetime
+
+
+def _record_restatement(connection: psycopg.Connection, usage_day: date, change: Change, run_id: str) -> None:
+    """Write down what moved, why, and by which export days. A day that only moved between projects has equal totals."""
+    connection.execute(
+        """
+        with noted as (
+            select changes.export_day, changes.cause, bool_or(arrivals.correction_count > 0) as is_correction,
+                count(arrivals.export_day) > 0 as is_ours
+            from finops.usage_day_changes as changes
+            left join finops.usage_day_arrivals as arrivals
+                on arrivals.export_day = changes.export_day and arrivals.usage_day = changes.usage_day
+                and arrivals.billing_account_id = %(account)s and arrivals.billing_currency = %(currency)s
+            where changes.usage_day = %(day)s
+            and changes.source_version > %(served)s and changes.source_version <= %(version)s
+            group by changes.export_day, changes.source_version, changes.cause
+        ),
+        -- What other accounts' charges did to the day is none of this account's causes. Charges that a re-export or a
+        -- change of rules took away are in no arrival any more, and theirs all the same.
+        causing as (select * from noted where is_ours or cause in ('re-export', 'rule change'))
+        insert into finops.restatements (usage_day, billing_account_id, billing_currency, billed_cost_before,
+            billed_cost_after, cause, export_days, source_version, run_id, restated_at)
+        select %(day)s, %(account)s, %(currency)s, %(before)s, %(after)s,
+            case
+                when bool_or(cause = 'correction' and is_correction) then 'correction'
+                when bool_or(cause in ('late usage', 'correction')) then 'late usage'
+                when bool_or(cause = 're-export') then 're-export'
+                else 'rule change'
+            end,
+            coalesce(array_agg(distinct export_day order by export_day) filter (where export_day is not null), '{}'),
+            %(version)s, %(run_id)s, %(moment)s
+        from causing
+        """,
+        {
+            "day": usage_day,
+            "account": change.account[0],
+            "currency": change.account[1],
+            "before": change.before,
+            "after": change.after,
+            "served": change.served_version,
+            "version": change.source_version,
+            "run_id": run_id,
+            "moment": change.moment,
+        },
+    )
 
 
 def _cost(totals: Totals, pair: tuple[str, str]) -> Decimal:

@@ -64,7 +64,7 @@ def changed_export_days(
         return STAND_BACK
     with warehouse.connection() as connection:
         held = warehouse.source().partitions()
-        changed = ledger.changed_export_days(connection, held)
+        changed = ledger.changed_export_days(connection, held, warehouse.settings.billing_timezone)
         vanished = ledger.vanished_export_days(connection, held)
     if vanished:
         context.log.warning(f"Loaded export days the source no longer holds: {', '.join(map(str, vanished))}")
@@ -145,7 +145,9 @@ def month_texts_behind(
 def every_morning(context: dg.ScheduleEvaluationContext, warehouse: Warehouse) -> dg.SkipReason | list[dg.RunRequest]:
     """The belt to the sensors: once a day ask for whatever changed, even if somebody switched a sensor off."""
     with warehouse.connection() as connection:
-        changed = ledger.changed_export_days(connection, warehouse.source().partitions())
+        changed = ledger.changed_export_days(
+            connection, warehouse.source().partitions(), warehouse.settings.billing_timezone
+        )
     due = set(changed) - {date.fromisoformat(key) for key in in_flight(context.instance, load_export_days.name)}
     return requests(due) if due else dg.SkipReason("Every export day is loaded as it is.")
 

@@ -12,6 +12,7 @@ from psycopg import sql
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from finops_warehouse.semantic import DIMENSIONS, MEASURES, UNATTRIBUTED, table_for
+from finops_warehouse.sql_models import sql_model
 
 
 class Cell(BaseModel):
@@ -51,33 +52,10 @@ Value = Callable[[str, Any], sql.Composable]
 """How a value gets into a statement: as a placeholder of that name, or as a literal."""
 
 CHARGES = """
-    with charges as (
-        select
-            raw.*,
-            coalesce(raw.region, raw.location) as region_id,
-            case cost_type
-                when 'regular' then case when sku_description ~* '^commitment' then 'Purchase' else 'Usage' end
-                when 'tax' then 'Tax'
-                else 'Adjustment'
-            end as charge_category
-        from finops.raw_charges as raw
-        -- The ledger knows which export days hold rows of these usage days: the other partitions are not opened.
-        where usage_day >= {start} and usage_day < {end} and export_day = any(array(
-            select export_day from finops.usage_day_arrivals where usage_day >= {start} and usage_day < {end}
-        ))
-    )
+    with charges as ({charges})
     select {what} from charges where {conditions} and {measure} <> 0
 """
-"""Regions and categories are said as in `core/aggregated_cost_data.sql`; whoever opens a cell compares the two sums."""
-
-RAW_MEASURES = {
-    "list_cost": "coalesce(cost_at_list, cost)",
-    "contracted_cost": "coalesce(cost_at_effective_price_default, cost)",
-    "effective_cost": "billed_cost",
-    "charge_count": "1",
-}
-"""How a measure is read off one charge, where that is not a column of its own name."""
-
+"""Read from the text the facts are made of; whoever opens a cell compares the two sums."""
 
 def cell_value(cell: Cell) -> tuple[sql.Composed, dict[str, Any]]:
     """The statement that adds the cell up from its served table, as one row of one numeric; 0 when nothing is there."""
@@ -100,20 +78,21 @@ def cell_values(cells: Sequence[Cell]) -> sql.Composed:
 
 def cell_charges(cell: Cell, what: sql.Composable) -> sql.Composed:
     """The statement that selects `what` from the rows of `raw_charges` behind the cell. Takes no parameters."""
+    window = {"start_day": sql.Literal(cell.start), "end_day": sql.Literal(cell.end)}
     return sql.SQL(CHARGES).format(
+        charges=sql.SQL(sql_model("staging", "charges").as_template()).format(**window),
         what=what,
-        start=sql.Literal(cell.start),
-        end=sql.Literal(cell.end),
         conditions=_conditions(cell, _literal),
         measure=raw_measure(cell.measure),
     )
 
 
 def raw_measure(measure: str) -> sql.SQL:
-    """How a measure is read off one row of `raw_charges`."""
+    """How a measure is read off one row of `staging/charges.sql`."""
     column = MEASURES[measure].column
-    default = f"coalesce({column}, 0)" if column.startswith("credit_") else column
-    return sql.SQL(RAW_MEASURES.get(measure, default))
+    if measure == "charge_count":
+        return sql.SQL("1")
+    return sql.SQL(f"coalesce({column}, 0)" if column.startswith("credit_") else column)
 
 
 def _literal(_: str, value: object) -> sql.Composable:

@@ -1,6 +1,7 @@
 """What must be equal for a served number to be right, and a statement that finds where it is not.
 
-raw = source (as counted before a row was copied), facts = raw, rollups = facts, months = facts, months = invoices.
+raw = source (as counted before a row was copied), facts = raw, effective = billed, rollups = facts, months = facts,
+months = invoices.
 Every statement takes a window of its table's clock and returns a row for each place where the two sides differ.
 Nothing is rounded and no currencies are added.
 """
@@ -29,6 +30,8 @@ class Identity:
     against: str
     clock: str
     """The column that says which partition a row belongs to."""
+    measure: str = "billed_cost"
+    """What is added up in `table`; in `against` it is always the billed cost."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,12 @@ class Difference:
 
 RAW_EQUALS_SOURCE = Identity("raw = source", "raw_charges", "usage_day_arrivals", "export_day")
 FACTS_EQUAL_RAW = Identity("facts = raw", "aggregated_cost_data", "raw_charges", "usage_day")
+EFFECTIVE_EQUALS_BILLED = Identity(
+    "effective = billed", "aggregated_cost_data", "aggregated_cost_data", "usage_day", "effective_cost"
+)
+"""Commitment fees move between the charges of a day, an account and a currency; none is lost, none is counted twice."""
 MONTHS_EQUAL_FACTS = Identity("months = facts", "invoice_months", "aggregated_cost_data", "invoice_month")
+MONTHS_EQUAL_PARTS = Identity("months = parts", "invoice_months", "invoice_month_parts", "invoice_month")
 
 
 def rollup_identities() -> list[Identity]:
@@ -71,7 +79,11 @@ def differences(
         where (found.billed_cost, found.charges) is distinct from (expected.billed_cost, expected.charges)
         order by {keys}
         """
-    ).format(found=_totals(identity, identity.table), expected=_totals(identity, identity.against), keys=keys)
+    ).format(
+        found=_totals(identity, identity.table, identity.measure),
+        expected=_totals(identity, identity.against, "billed_cost"),
+        keys=keys,
+    )
     rows = connection.execute(statement, {"first": first, "last": last}).fetchall()
     width = len(_KEYS[identity.clock])
     return [
@@ -106,16 +118,17 @@ def unsettled_invoices(
     ]
 
 
-def _totals(identity: Identity, table: str) -> sql.Composed:
+def _totals(identity: Identity, table: str, measure: str) -> sql.Composed:
     charges = sql.SQL("count(*)") if table == "raw_charges" else sql.SQL("sum(charge_count)::bigint")
     return sql.SQL(
         """
-        select {keys}, sum(billed_cost) as billed_cost, {charges} as charges from {table}
+        select {keys}, sum({measure}) as billed_cost, {charges} as charges from {table}
         where (%(first)s::{type} is null or {clock} >= %(first)s) and (%(last)s::{type} is null or {clock} <= %(last)s)
         group by {keys}
         """
     ).format(
         keys=sql.SQL(", ").join(map(sql.Identifier, _KEYS[identity.clock])),
+        measure=sql.Identifier(measure),
         charges=charges,
         table=sql.Identifier("finops", table),
         clock=sql.Identifier(identity.clock),

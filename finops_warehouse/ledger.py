@@ -194,13 +194,20 @@ def behind_month_texts(connection: psycopg.Connection) -> list[str]:
     return [month for (month,) in rows]
 
 
-def changed_export_days(connection: psycopg.Connection, held: Mapping[date, str]) -> list[date]:
+def changed_export_days(
+    connection: psycopg.Connection, held: Mapping[date, str], billing_timezone: str
+) -> list[date]:
     """The export days of the source whose content is not what is loaded, oldest first.
 
+    A day whose usage days were cut in another time zone is among them: every charge near midnight is on another day.
     Days that are parked or waiting for their next attempt are left out.
     """
     loaded: dict[date, str] = dict(
-        connection.execute("select export_day, fingerprint from finops.export_day_ledger").fetchall()
+        connection.execute(
+            "select export_day, fingerprint from finops.export_day_ledger "
+            "where coalesce(billing_timezone, %(timezone)s) = %(timezone)s",
+            {"timezone": billing_timezone},
+        ).fetchall()
     )
     waiting = {
         date.fromisoformat(key)
@@ -275,7 +282,7 @@ def materialised(
         """
         insert into finops.materialisation as built
             (asset, partition_key, version, source_version, row_count, run_id, materialised_at)
-        values (%s, %s, nextval('finops.materialisation_version'), %s, %s, %s, now())
+        values (%s, %s, nextval('finops.materialisation_version'), %s, %s, %s, clock_timestamp())
         on conflict (asset, partition_key) do update set
             version = excluded.version, source_version = excluded.source_version, row_count = excluded.row_count,
             run_id = excluded.run_id, materialised_at = excluded.materialised_at
@@ -283,6 +290,12 @@ def materialised(
         """,
         [asset, partition_key, source_version, row_count, run_id],
     ).fetchall()
+    connection.execute(
+        "insert into finops.materialisation_log "
+        "select version, asset, partition_key, source_version, row_count, run_id, materialised_at "
+        "from finops.materialisation where asset = %s and partition_key = %s",
+        [asset, partition_key],
+    )
     connection.execute(
         "delete from finops.build_attempts where asset = %s and partition_key = %s", [asset, partition_key]
     )

@@ -4,6 +4,7 @@ The API's parameters, its documentation and the choice of table are made from it
 may be added over days and members; every amount belongs to a currency, and no two currencies are ever added.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,8 @@ class Dimension:
     name_column: str | None
     """The column with the member's name for people, where that is another one."""
     description: str
+    json_key: str | None = None
+    """Custom dimensions share a JSON column: the key of this one in it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ _COSTS = (
     Measure("billed_cost", "BilledCost", "billed_cost", "currency", "additive", "After credits, as on the invoice."),
     Measure(
         "effective_cost", "EffectiveCost", "effective_cost", "currency", "additive",
-        "Billed cost; a commitment's fee stays on the day it is billed.",
+        "Billed cost, with the used part of a commitment's fee on the usage it covers.",
     ),
     Measure(
         "contracted_cost", "ContractedCost", "contracted_cost", "currency", "additive",
@@ -70,6 +73,15 @@ _COSTS = (
     Measure("cost", None, "cost", "currency", "additive", "The export's cost, before credits."),
 )  # fmt: skip
 
+COST_BASES = tuple(measure.name for measure in _COSTS)
+"""The costs of which each is a whole of its own: two of them are two answers about the same charges."""
+
+CREDIT_MEANINGS = {
+    "fee_utilization_offset": (
+        "Takes back the fee of a used commitment, which its usage carries again; negative, and never a saving."
+    ),
+}
+
 MEASURES = {
     m.name: m
     for m in (
@@ -77,7 +89,7 @@ MEASURES = {
         *(
             Measure(
                 f"credit_{credit_type}", None, f"credit_{credit_type}", "currency", "additive",
-                f"Credits of type {credit_type.upper()}; negative.",
+                CREDIT_MEANINGS.get(credit_type, f"Credits of type {credit_type.upper()}; negative."),
             )
             for credit_type in CREDIT_TYPES
         ),
@@ -94,7 +106,7 @@ READ_FROM = (
 )
 
 
-def table_for(dimensions: set[str]) -> str:
+def table_for(dimensions: Iterable[Dimension]) -> str:
     """The smallest table that can be grouped and filtered by all of `dimensions`."""
-    needed = {DIMENSIONS[name].column for name in dimensions}
+    needed = {dimension.column for dimension in dimensions}
     return next(t for t in READ_FROM if needed <= {column.name for column in metadata.tables[f"finops.{t}"].columns})

@@ -13,10 +13,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from finops_warehouse.tables import metadata
+from finops_warehouse.tables import STAMPED_COLUMNS, metadata
 
 HEADER = re.compile(r"\A/\*\n(?P<yaml>.*?)\n\*/\n(?P<query>.*)\Z", re.DOTALL)
 PARAMETER = re.compile(r"(?<!:):([a-z_]+)\b")
+STAGED = re.compile(r"\{\{ ref\('([a-z_]+)'\) \}\}")
 
 
 class ColumnDoc(BaseModel):
@@ -35,6 +36,8 @@ class Header(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     description: str
+    materialized: Literal["table", "view", "ephemeral"] = "table"
+    """Whether the query fills a table, is read as a view, or is only a part of other queries."""
     grain: tuple[str, ...] | str
     partition: Literal["export_day", "usage_day", "as_of_day", "invoice_month"]
     dialect: Literal["postgres", "duckdb"] = "postgres"
@@ -56,9 +59,10 @@ class SqlModel:
 
     @property
     def columns(self) -> dict[str, ColumnDoc]:
-        """Every column of the table; one the header leaves out means what it means in the model's first input."""
+        """Every column the model fills; one the header leaves out means what it means in the model's first input."""
         own = self.header.columns
-        names = [column.name for column in metadata.tables[f"finops.{self.table}"].columns]
+        table = metadata.tables[f"finops.{self.table}"]
+        names = [column.name for column in table.columns if column.name not in STAMPED_COLUMNS]
         if all(name in own for name in names):
             return {name: own[name] for name in names}
         inherited = next(model for model in postgres_models() if model.table == self.header.inputs[0]).columns
@@ -73,10 +77,14 @@ class SqlModel:
         """The query with its parameters as psycopg names them."""
         return PARAMETER.sub(r"%(\1)s", self.query.replace("%", "%%"))
 
+    def as_template(self) -> str:
+        """The query with its parameters as `psycopg.sql.SQL.format` names them."""
+        return PARAMETER.sub(r"{\1}", self.query)
+
 
 @cache
 def sql_model(layer: str, table: str) -> SqlModel:
-    """The model in `dbt_like_sql/<layer>/<table>.sql`.
+    """The model in `dbt_like_sql/<layer>/<table>.sql`, with the text of a staging model where it says `{{ ref('…') }}`.
 
     Raises `ValueError` naming the file when its header is missing or says something we do not know.
     """
@@ -86,7 +94,7 @@ def sql_model(layer: str, table: str) -> SqlModel:
     if parts is None:
         raise ValueError(f"{path} does not begin with a /* … */ header")
     header: Any = yaml.safe_load(parts["yaml"])
-    query = parts["query"].strip()
+    query = STAGED.sub(lambda staged: sql_model("staging", staged[1]).query, parts["query"].strip())
     return SqlModel(table, layer, Header.model_validate(header), query, frozenset(PARAMETER.findall(query)))
 
 
@@ -100,4 +108,4 @@ def postgres_models() -> tuple[SqlModel, ...]:
         for file in layer.iterdir()
         if file.name.endswith(".sql")
     ]
-    return tuple(sorted(found, key=lambda model: model.table))
+    return tuple(sorted((m for m in found if m.header.materialized == "table"), key=lambda model: model.table))

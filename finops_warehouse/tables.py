@@ -99,10 +99,24 @@ aggregated_cost_data = sa.Table(
     *_money("consumed_quantity", "pricing_quantity"),
     Column("charge_count", BigInteger, nullable=False),
     Column("repeated_cost", Numeric, nullable=False, server_default="0"),
+    Column("served_from", Instant, nullable=False),
     Index(None, "usage_day"),
     Index(None, "invoice_month"),
     postgresql_partition_by="RANGE (usage_day)",
     comment="The fact table: what each usage day cost by everything a reader may group by.",
+)
+
+STAMPED_COLUMNS = frozenset(("served_from", "served_until"))
+"""What the writer of a row notes about it: no model selects them, and two rows that differ in them alone are equal."""
+
+superseded_cost_data = sa.Table(
+    "superseded_cost_data",
+    metadata,
+    *(Column(column.name, column.type, nullable=column.nullable) for column in aggregated_cost_data.columns),
+    Column("served_until", Instant, nullable=False),
+    Index(None, "usage_day"),
+    postgresql_partition_by="RANGE (usage_day)",
+    comment="Rows of aggregated_cost_data that were served once, and the moments between which they were.",
 )
 
 
@@ -148,9 +162,25 @@ invoice_months = sa.Table(
     Column("charge_count", BigInteger, nullable=False),
     Column("closing_from", Date, nullable=False),
     Column("closed_from", Date, nullable=False),
+    *_money("late_billed_cost", nullable=False),
+    Column("late_charge_count", BigInteger, nullable=False),
+    *_text("input_hash", nullable=False),
+    *_text("invoice_id"),
     *_money("invoice_total", "residual"),
     sa.PrimaryKeyConstraint("invoice_month", "billing_account_id", "billing_currency"),
     comment="What each invoice adds up to, and what is left when the invoice's own total is taken away.",
+)
+
+invoice_month_parts = sa.Table(
+    "invoice_month_parts",
+    metadata,
+    *_text("invoice_month", "billing_account_id", "billing_currency", nullable=False),
+    Column("export_day", Date, nullable=False),
+    *_text("cost_type", nullable=False),
+    *_money("cost", *CREDIT_COLUMNS, "billed_cost", nullable=False),
+    Column("charge_count", BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("invoice_month", "billing_account_id", "billing_currency", "export_day", "cost_type"),
+    comment="What each export day brought for each invoice by cost type and credit type, counted in the source.",
 )
 
 invoices = sa.Table(
@@ -158,9 +188,58 @@ invoices = sa.Table(
     metadata,
     *_text("billing_account_id", "invoice_month", "billing_currency", nullable=False),
     *_money("total", nullable=False),
+    *_text("invoice_id"),
     Column("received_at", Instant, nullable=False, server_default=sa.func.now()),
     sa.PrimaryKeyConstraint("billing_account_id", "invoice_month", "billing_currency"),
     comment="Totals of the invoices Google sent, as somebody handed them in.",
+)
+
+invoice_files = sa.Table(
+    "invoice_files",
+    metadata,
+    Column("file_name", Text, primary_key=True),
+    *_text("content_hash", nullable=False),
+    *_text("refused_because"),
+    Column("taken_at", Instant, nullable=False, server_default=sa.func.now()),
+    comment="The files of INVOICES_DIR that were looked at, and why one was refused.",
+)
+
+invoice_seals = sa.Table(
+    "invoice_seals",
+    metadata,
+    Column("seal_id", BigInteger, Identity(always=True), primary_key=True),
+    *_text("invoice_month", "billing_account_id", "billing_currency", nullable=False),
+    *_money("billed_cost", nullable=False),
+    Column("charge_count", BigInteger, nullable=False),
+    *_text("input_hash", "reason", nullable=False),
+    Column("sealed_at", Instant, nullable=False, server_default=sa.func.now()),
+    Index(None, "invoice_month", "billing_account_id", "billing_currency"),
+    comment="What an invoice month was when it closed. A later seal is somebody's word that it moved rightly.",
+)
+
+account_completeness = sa.Table(
+    "account_completeness",
+    metadata,
+    Column("as_of_day", Date, nullable=False),
+    *_text("billing_account_id", nullable=False),
+    Column("after_days", Integer, nullable=False),
+    Column("days_learned_from", Integer, nullable=False),
+    Column("known_share", Numeric, nullable=False),
+    Column("learned_at", Instant, nullable=False, server_default=sa.func.now()),
+    sa.PrimaryKeyConstraint("as_of_day", "billing_account_id"),
+    comment="After how many export days the cost of a usage day is as good as final, learned from past arrivals.",
+)
+
+cost_maturity = sa.Table(
+    "cost_maturity",
+    metadata,
+    Column("as_of_day", Date, nullable=False),
+    *_text("billing_account_id", "billing_currency", "service_name", nullable=False),
+    Column("age_hours", Integer, nullable=False),
+    Column("days_learned_from", Integer, nullable=False),
+    *_money("known_share", "known_share_low", "known_share_high", nullable=False),
+    sa.PrimaryKeyConstraint("as_of_day", "billing_account_id", "billing_currency", "service_name", "age_hours"),
+    comment="Which share of its final cost is known so many hours after the end of a usage day, by service.",
 )
 
 export_day_ledger = sa.Table(
@@ -173,6 +252,7 @@ export_day_ledger = sa.Table(
     Column("unknown_columns", ARRAY(Text), nullable=False),
     Column("load_count", Integer, nullable=False),
     Column("loaded_at", Instant, nullable=False),
+    *_text("billing_timezone"),
     comment="Which export days are loaded, and the fingerprint of what was loaded.",
 )
 
@@ -183,10 +263,12 @@ usage_day_arrivals = sa.Table(
     Column("usage_day", Date, nullable=False),
     *_text("invoice_month", "billing_account_id", "billing_currency", nullable=False),
     *_text("service_name"),
+    *_text("cost_type", nullable=False),
     Column("charge_count", BigInteger, nullable=False),
     Column("correction_count", BigInteger, nullable=False),
-    *_money("cost", "billed_cost", nullable=False),
+    *_money("cost", *CREDIT_COLUMNS, "billed_cost", nullable=False),
     Column("last_export_time", Instant, nullable=False),
+    Column("charges_hash", Numeric, nullable=False),
     Index(None, "usage_day", "export_day"),
     Index(None, "export_day"),
     Index(None, "invoice_month"),
@@ -237,6 +319,19 @@ materialisation = sa.Table(
 )
 
 materialisation_version = sa.Sequence("materialisation_version", metadata=metadata)
+
+materialisation_log = sa.Table(
+    "materialisation_log",
+    metadata,
+    Column("version", BigInteger, primary_key=True),
+    *_text("asset", "partition_key", nullable=False),
+    Column("source_version", BigInteger, nullable=False),
+    Column("row_count", BigInteger, nullable=False),
+    *_text("run_id"),
+    Column("materialised_at", Instant, nullable=False),
+    Index(None, "asset", "partition_key", "materialised_at"),
+    comment="Every build there was: what a reader was served at any moment.",
+)
 
 build_attempts = sa.Table(
     "build_attempts",

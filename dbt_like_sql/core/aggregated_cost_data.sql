@@ -36,7 +36,7 @@ columns:
   credit_sustained_usage_discount: {description: "Sustained use", unit: billing_currency, tests: [not_null]}
   credit_other: {description: "Credits of no type or of one not known yet", unit: billing_currency, tests: [not_null]}
   billed_cost: {description: "Cost after all credits; adds up to the invoice", unit: billing_currency, tests: [not_null]}
-  effective_cost: {description: "Billed cost; a commitment's fee stays on the day it is billed", unit: billing_currency, tests: [not_null]}
+  effective_cost: {description: "Billed cost, with the used part of a commitment's fee on the usage it covers; adds up to billed_cost every day", unit: billing_currency, tests: [not_null]}
   charge_count: {description: "Rows of the export behind this row", tests: [not_null]}
   repeated_cost: {description: "Billed cost of rows that are identical to an earlier one of their export day: real charges, worth a question", unit: billing_currency, tests: [not_null]}
   consumed_quantity: {description: "Amount used, in consumed_unit"}
@@ -44,27 +44,10 @@ columns:
 identities:
   - sum(billed_cost) = sum(raw_charges.billed_cost)
   - sum(charge_count) = count(raw_charges)
+  - sum(effective_cost) = sum(billed_cost)
 */
 with charges as (
-    select * from finops.raw_charges
-    where usage_day >= :start_day and usage_day < :end_day
-    -- The ledger knows which export days hold rows of these usage days: the other partitions are not opened.
-    and export_day = any(array(
-        select arrivals.export_day from finops.usage_day_arrivals as arrivals
-        where arrivals.usage_day >= :start_day and arrivals.usage_day < :end_day
-    ))
-),
-
-named as (
-    select
-        *,
-        coalesce(region, location) as region_id,
-        case cost_type
-            when 'regular' then case when sku_description ~* '^commitment' then 'Purchase' else 'Usage' end
-            when 'tax' then 'Tax'
-            else 'Adjustment'
-        end as charge_category
-    from charges
+    {{ ref('charges') }}
 )
 
 select
@@ -83,10 +66,10 @@ select
     cost_type,
     consumed_unit,
     pricing_unit,
-    sum(coalesce(cost_at_list, cost)) as list_cost,
-    sum(coalesce(cost_at_effective_price_default, cost)) as contracted_cost,
+    sum(list_cost) as list_cost,
+    sum(contracted_cost) as contracted_cost,
     sum(cost) as cost,
-coalesce(sum(credit_committed_usage_discount), 0) as credit_committed_usage_discount,
+    coalesce(sum(credit_committed_usage_discount), 0) as credit_committed_usage_discount,
     coalesce(sum(credit_committed_usage_discount_dollar_base), 0) as credit_committed_usage_discount_dollar_base,
     coalesce(sum(credit_discount), 0) as credit_discount,
     coalesce(sum(credit_fee_utilization_offset), 0) as credit_fee_utilization_offset,
@@ -97,12 +80,12 @@ coalesce(sum(credit_committed_usage_discount), 0) as credit_committed_usage_disc
     coalesce(sum(credit_sustained_usage_discount), 0) as credit_sustained_usage_discount,
     coalesce(sum(credit_other), 0) as credit_other,
     sum(billed_cost) as billed_cost,
-    sum(billed_cost) as effective_cost,
+    sum(effective_cost) as effective_cost,
     sum(consumed_quantity) as consumed_quantity,
     sum(pricing_quantity) as pricing_quantity,
     count(*) as charge_count,
     coalesce(sum(billed_cost) filter (where occurrence > 1), 0) as repeated_cost
-from named
+from charges
 group by
     usage_day, invoice_month, billing_account_id, billing_currency, sub_account_id, service_id,
     sku_id, region_id, charge_category, cost_type, consumed_unit, pricing_unit

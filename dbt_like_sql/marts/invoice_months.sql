@@ -4,7 +4,7 @@ description: >-
   on it is taken away. A correction is on the invoice of the month it was issued in, whatever day it corrects.
 grain: [invoice_month, billing_account_id, billing_currency]
 partition: invoice_month
-inputs: [aggregated_cost_data, invoices]
+inputs: [aggregated_cost_data, usage_day_arrivals, invoices]
 owner: finops
 columns:
   invoice_month: {description: "The invoice, YYYYMM", tests: [not_null]}
@@ -16,6 +16,10 @@ columns:
   charge_count: {description: "Rows of the export on this invoice", tests: [not_null]}
   closing_from: {description: "First day after the month: usage no longer falls into it, late rows still do"}
   closed_from: {description: "Fifth business day after the month: the invoice is out, nothing may move any more"}
+  late_billed_cost: {description: "What export days after closed_from brought for this invoice, which was out by then; part of billed_cost", unit: billing_currency, tests: [not_null]}
+  late_charge_count: {description: "Rows of the export behind late_billed_cost", tests: [not_null]}
+  input_hash: {description: "Hash of the rows behind the month: the same in whatever order they came, another when one changes", tests: [not_null]}
+  invoice_id: {description: "The number on the invoice, once somebody handed it in"}
   invoice_total: {description: "The total on the invoice, once somebody handed it in", unit: billing_currency}
   residual: {description: "billed_cost less invoice_total; 0 is the proof", unit: billing_currency}
 identities:
@@ -62,6 +66,26 @@ closing as (
             order by day offset 4 limit 1
         ) as closed_from
     from (select to_date(:invoice_month, 'YYYYMM') + interval '1 month' as month_end) as month
+),
+
+arrived as (
+    select
+        arrivals.billing_account_id,
+        arrivals.billing_currency,
+        coalesce(sum(arrivals.billed_cost) filter (where arrivals.export_day >= closing.closed_from), 0) as late_billed_cost,
+        coalesce(sum(arrivals.charge_count) filter (where arrivals.export_day >= closing.closed_from), 0) as late_charge_count,
+        md5(string_agg(
+            concat_ws(
+                ' ', arrivals.export_day, arrivals.usage_day, arrivals.service_name, arrivals.cost_type,
+                arrivals.charge_count, trim_scale(arrivals.charges_hash)
+            ),
+            E'\n' order by
+                arrivals.export_day, arrivals.usage_day, arrivals.service_name collate "C",
+                arrivals.cost_type collate "C"
+        )) as input_hash
+    from finops.usage_day_arrivals as arrivals cross join closing
+    where arrivals.invoice_month = :invoice_month
+    group by arrivals.billing_account_id, arrivals.billing_currency
 )
 
 select
@@ -86,10 +110,18 @@ select
     summed.charge_count,
     closing.closing_from,
     closing.closed_from,
+    coalesce(arrived.late_billed_cost, 0) as late_billed_cost,
+    coalesce(arrived.late_charge_count, 0) as late_charge_count,
+    coalesce(arrived.input_hash, '') as input_hash,
+    invoices.invoice_id,
     invoices.total as invoice_total,
     summed.billed_cost - invoices.total as residual
 from summed
 cross join closing
+-- A load that took all charges of the month away may be in while the facts still show them: their rebuild follows.
+left join arrived
+    on arrived.billing_account_id = summed.billing_account_id
+    and arrived.billing_currency = summed.billing_currency
 left join finops.invoices as invoices
     on invoices.invoice_month = summed.invoice_month
     and invoices.billing_account_id = summed.billing_account_id

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from finops_pipeline import rebuilding
-from finops_pipeline.assets.sql_assets import daily_inputs
+from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
 from finops_pipeline.rebuilding import rebuild_usage_day
 from finops_warehouse import ledger
 from finops_warehouse.database import connect_to
@@ -25,14 +25,16 @@ FACTS = sql_model("core", "aggregated_cost_data")
 STATE = (
     "raw_charges",
     "aggregated_cost_data",
+    "superseded_cost_data",
     *sorted(set(daily_inputs()) - {"aggregated_cost_data"}),
-    "invoice_months",
+    *monthly_tables(),
     "usage_day_arrivals",
     "export_day_ledger",
     "usage_day_ledger",
     "usage_day_changes",
     "invoice_month_ledger",
     "materialisation",
+    "materialisation_log",
     "build_attempts",
     "restatements",
 )
@@ -126,16 +128,16 @@ def test_charges_that_arrive_during_a_rebuild_are_not_lost(
     export.write("2026-08-02", [charge(10, start="2026-08-01T20:00")])
     road.load("2026-08-02")
     export.write("2026-08-03", [charge(5, start="2026-08-01T20:00")])
-    insert = rebuilding._insert
+    replace = rebuilding._replace_facts
     dsn = f"{road.connection.info.dsn} password={road.connection.info.password}"
 
-    def insert_after_a_load(*arguments: Any) -> Any:  # noqa: ANN401 -- passed through
+    def replace_after_a_load(*arguments: Any) -> Any:  # noqa: ANN401 -- passed through
         with connect_to(dsn, autocommit=True) as other:
             late = Road(other, export.folder)
             late.load("2026-08-03")
-        return insert(*arguments)
+        return replace(*arguments)
 
-    monkeypatch.setattr(rebuilding, "_insert", insert_after_a_load)
+    monkeypatch.setattr(rebuilding, "_replace_facts", replace_after_a_load)
     rebuild_usage_day(road.connection, FACTS, date(2026, 8, 1), run_id="test")
     monkeypatch.undo()
 

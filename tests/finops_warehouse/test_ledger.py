@@ -13,6 +13,8 @@ from finops_warehouse.errors import BadValue
 from finops_warehouse.ledger import Due
 from finops_warehouse.settings import Settings
 
+PACIFIC = "America/Los_Angeles"
+
 FACTS = {"aggregated_cost_data": None}
 WITH_ROLLUP = {**FACTS, "cost_by_service_daily": "aggregated_cost_data"}
 
@@ -166,22 +168,22 @@ def test_an_export_day_is_changed_when_its_fingerprint_is_another(
     export_day("2026-10-02")
     held = {date(2026, 10, 3): "new", date(2026, 10, 2): "other", date(2026, 10, 1): "as loaded"}
 
-    assert ledger.changed_export_days(connection, held) == [date(2026, 10, 2), date(2026, 10, 3)]
+    assert ledger.changed_export_days(connection, held, PACIFIC) == [date(2026, 10, 2), date(2026, 10, 3)]
 
 
 def test_an_export_day_that_cannot_be_loaded_is_not_asked_for_at_every_tick(connection: psycopg.Connection) -> None:
     """The same patience as for usage days; `finops backfill` loads it whenever somebody says so."""
     day = date(2026, 10, 1)
     ledger.note_failure(connection, "raw_charges", day.isoformat(), BadValue("truncated"))
-    assert ledger.changed_export_days(connection, {day: "new"}) == []
+    assert ledger.changed_export_days(connection, {day: "new"}, PACIFIC) == []
 
     connection.execute("update finops.build_attempts set next_attempt_at = now() - interval '1 second'")
-    assert ledger.changed_export_days(connection, {day: "new"}) == [day]
+    assert ledger.changed_export_days(connection, {day: "new"}, PACIFIC) == [day]
 
     for _ in range(4):
         ledger.note_failure(connection, "raw_charges", day.isoformat(), BadValue("truncated"))
     connection.execute("update finops.build_attempts set next_attempt_at = now() - interval '1 second'")
-    assert ledger.changed_export_days(connection, {day: "new"}) == []
+    assert ledger.changed_export_days(connection, {day: "new"}, PACIFIC) == []
 
 
 def test_export_days_that_are_gone_are_named(connection: psycopg.Connection, export_day: Put) -> None:

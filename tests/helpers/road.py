@@ -18,10 +18,11 @@ from finops_pipeline.sources.contract import EXPORT_SCHEMA
 from finops_pipeline.sources.files import FilesSource
 from finops_warehouse import ledger
 from finops_warehouse.sql_models import postgres_models
+from finops_warehouse.tables import STAMPED_COLUMNS, metadata
 
 Row = dict[str, Any]
 FILE_SCHEMA = pa.schema([column for column in EXPORT_SCHEMA if column.name != "extra"])
-TABLES = ["aggregated_cost_data", *sorted(set(daily_inputs()) - {"aggregated_cost_data"}), "invoice_months"]
+TABLES = ["aggregated_cost_data", *sorted(set(daily_inputs()) - {"aggregated_cost_data"}), *monthly_tables()]
 
 
 def charge(
@@ -88,8 +89,9 @@ class Export:
 class Road:
     """The way from an export to its tables, walked without Dagster."""
 
-    def __init__(self, connection: psycopg.Connection, folder: Path) -> None:
+    def __init__(self, connection: psycopg.Connection, folder: Path, timezone: str = "America/Los_Angeles") -> None:
         self.connection = connection
+        self.timezone = timezone
         self.source: BillingSource = FilesSource(folder)
 
     def load(self, export_day: str) -> Loaded:
@@ -100,14 +102,14 @@ class Road:
             self.source,
             day,
             fingerprint=self.source.partitions().get(day, "gone"),
-            billing_timezone="America/Los_Angeles",
+            billing_timezone=self.timezone,
             first_usage_day=date(2024, 1, 1),
             run_id="test",
         )
 
     def load_changed(self) -> list[date]:
         """Load every export day that is not loaded as it is."""
-        changed = ledger.changed_export_days(self.connection, self.source.partitions())
+        changed = ledger.changed_export_days(self.connection, self.source.partitions(), self.timezone)
         for day in changed:
             self.load(day.isoformat())
         return changed
@@ -138,8 +140,13 @@ class Road:
         return total if total is None else Decimal(total)
 
     def contents(self, tables: Sequence[str] = TABLES) -> Mapping[str, list[tuple[Any, ...]]]:
-        """Every row of every served table, in an order of its own."""
+        """Every row of every served table, in an order of its own, without what its writer noted about it."""
         return {
-            table: sorted(self.connection.execute(f"select * from finops.{table}").fetchall(), key=repr)
+            table: sorted(self.connection.execute(f"select {_names(table)} from finops.{table}").fetchall(), key=repr)
             for table in tables
         }
+
+
+def _names(table: str) -> str:
+    columns = metadata.tables[f"finops.{table}"].columns
+    return ", ".join(column.name for column in columns if column.name not in STAMPED_COLUMNS)
