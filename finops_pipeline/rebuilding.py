@@ -79,6 +79,8 @@ def _rebuild_facts(connection: psycopg.Connection, model: SqlModel, usage_day: d
         after, expected, moved = _replace_facts(connection, model, usage_day, moment)
         if after != expected:
             raise ProofFailed(_difference(model, key, after, expected))
+        if uneven := identities.differences(connection, identities.EFFECTIVE_EQUALS_BILLED, usage_day, usage_day):
+            raise ProofFailed(f"{'; '.join(map(str, uneven))}. The table is as before.")
         restated = moved if served_version is not None else set()
         for account, currency in sorted(restated):
             pair = (account, currency)

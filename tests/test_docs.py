@@ -102,7 +102,8 @@ def test_every_table_is_described() -> None:
     """In docs/tables.md: what a row is and what it is for."""
     described = set(re.findall(r"^\| `([a-z_]+)` \|", (TOP / "docs/tables.md").read_text(), re.MULTILINE))
 
-    assert described == {table.name for table in metadata.tables.values()}
+    parts = {"charges"}  # staging: text in other models, no relation
+    assert described == {table.name for table in metadata.tables.values()} | parts
     assert {path.stem for path in (TOP / "dbt_like_sql").rglob("*.sql")} <= described
 
 

@@ -1,15 +1,11 @@
 """Google's own worked examples: the net each of them states is the net our tables hold."""
 
-import json
 from collections import defaultdict
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import pytest
-from helpers.road import Export, Road, charge
-
-ROWS = [json.loads(line) for line in Path(__file__).with_name("golden_rows.jsonl").read_text().splitlines()]
+from helpers.golden import rows_of
+from helpers.road import Export, Road
 
 # What Google's documentation says each example comes to.
 NET = {
@@ -20,26 +16,6 @@ NET = {
     "correction": "5",
     "tax": "110",
 }
-
-
-def rows_of(case: str) -> list[dict[str, Any]]:
-    """The rows of an example as the export would hold them."""
-    return [
-        charge(
-            float(row["cost"]),
-            start=f"{row.get('usage_date', '2024-01-15')}T20:00",
-            exported="2024-02-02T10:00",
-            month=row.get("invoice_month", "202401"),
-            sku="Commitment - dollar based v1: Fee" if row["sku"] == "Fee SKU" else row["sku"],
-            project=row.get("project", "shop"),
-            paid_by=[(credit["type"], float(credit["amount"])) for credit in row["credits"]],
-            cost_type=row.get("cost_type", "regular"),
-            adjustment_info={"mode": row["adjustment"], "type": "USAGE_CORRECTION"} if "adjustment" in row else None,
-            consumption_model={"description": row.get("consumption_model")},
-        )
-        for row in ROWS
-        if row["case"] == case
-    ]
 
 
 @pytest.mark.parametrize("case", NET)

@@ -11,7 +11,7 @@ export const GROUP_WORDS: Record<Group, { one: string; many: string; title: stri
 
 export const METRIC_WORDS: Record<Metric, { title: string; meaning: string }> = {
   billed_cost: { title: 'Billed', meaning: 'After credits, as on the invoice' },
-  effective_cost: { title: 'Effective', meaning: 'Billed, with commitments on the day they are billed' },
+  effective_cost: { title: 'Effective', meaning: 'Billed, with commitment fees on the usage they cover' },
   contracted_cost: { title: 'Contracted', meaning: 'At contract prices, before credits' },
   list_cost: { title: 'List', meaning: 'At list prices' },
   cost: { title: 'Before credits', meaning: 'As in the export, before credits' },
