@@ -33,6 +33,7 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
     ]
     return [
         *(_identity_check(identity) for identity in blocking),
+        allocated_costs_equal_facts,
         closed_months_equal_invoices,
         usage_days_are_recent,
         forecasts_keep_their_word,
@@ -57,6 +58,14 @@ def _identity_check(identity: Identity) -> dg.AssetChecksDefinition:
 
 
 @dg.asset_check(asset="invoice_months", blocking=True)
+@dg.asset_check(asset="allocated_costs", name="equals_aggregated_cost_data", blocking=True)
+def allocated_costs_equal_facts(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
+    """Shared costs are split to the last digit: for every custom dimension, account and currency of every day."""
+    first, last = partition_window(context)
+    with warehouse.connection() as connection:
+        return _result(identities.allocation_differences(connection, first, last))
+
+
 def closed_months_equal_invoices(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
     """Every closed month whose invoice was handed in adds up to it, to the cent."""
     first, last = partition_window(context)

@@ -65,15 +65,29 @@ def prove(connection: psycopg.Connection, source: BillingSource, billing_timezon
     ]
     for identity in checked:
         found += identities.differences(connection, identity)
-    found += identities.unsettled_invoices(connection)
+    allocation = identities.allocation_differences(connection)
+    moved = identities.moved_after_close(connection)
     insights, wrong = _texts(connection)
-    found += wrong
+    found += [*allocation, *identities.unsettled_invoices(connection), *moved, *wrong]
     [(rows,)] = connection.execute("select count(*) from finops.raw_charges").fetchall()
     [(months, closed)] = connection.execute(
         "select count(*), count(*) filter (where closed_from <= current_date and invoice_total is not null) "
         "from finops.invoice_months"
     ).fetchall()
-    return Proof(rows, len(loaded), months, closed, insights, tuple(found))
+    [(allocated, settled)] = connection.execute(
+        "select (select count(*) from (select distinct usage_day, billing_account_id, billing_currency, dimension "
+        "from finops.allocated_costs) as places), "
+        "(select count(*) from finops.invoice_months where closed_from <= current_date)"
+    ).fetchall()
+    compared = (
+        Held("every row = its source row", len({*loaded, *held}), rows_differ, {}),
+        *(identities.held(connection, identity) for identity in checked),
+        Held("allocated = facts", allocated, len(allocation), {}),
+        identities.held_by_invoices(connection),
+        Held("closed months stand still", settled, len(moved), {}),
+        Held("texts = facts", insights, len(wrong), {}),
+    )
+    return Proof(rows, len(loaded), months, closed, insights, compared, tuple(found))
 
 
 def _texts(connection: psycopg.Connection) -> tuple[int, list[Difference]]:

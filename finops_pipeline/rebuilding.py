@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from finops_warehouse import identities, ledger
+from finops_warehouse.assignment import hold_rules
 from finops_warehouse.errors import ProofFailed
 from finops_warehouse.partitions import ensure_month
 from finops_warehouse.sql_models import SqlModel
@@ -54,6 +55,7 @@ def rebuild_usage_day(connection: psycopg.Connection, model: SqlModel, usage_day
     window = {"start_day": usage_day, "end_day": usage_day + timedelta(days=1)}
     with connection.transaction():
         ledger.lock_partition(connection, model.table, usage_day.toordinal())
+        hold_rules(connection)
         source_version = _source_version(connection, model, usage_day)
         connection.execute(_delete(model.table, "usage_day"), [usage_day])
         after, expected = _insert(connection, model, window)
@@ -70,6 +72,7 @@ def _rebuild_facts(connection: psycopg.Connection, model: SqlModel, usage_day: d
     key = usage_day.isoformat()
     with connection.transaction():
         ledger.lock_partition(connection, model.table, usage_day.toordinal())
+        hold_rules(connection)
         source_version = _source_version(connection, model, usage_day)
         served_version = _served_source_version(connection, model.table, key)
         before = _totals(connection, model.table, usage_day)
@@ -127,6 +130,12 @@ INPUT_TOTALS = {
     """,
     "aggregated_cost_data by invoice_month": """
         select billing_account_id, billing_currency, sum(billed_cost), sum(charge_count)::bigint
+    # Every custom dimension tells all of the day's costs once.
+    "aggregated_cost_data by dimension": """
+        select billing_account_id, billing_currency, sum(billed_cost), sum(charge_count)::bigint
+        from finops.aggregated_cost_data cross join lateral jsonb_object_keys(custom)
+        where usage_day >= %(start_day)s and usage_day < %(end_day)s group by 1, 2
+    """,
         from finops.aggregated_cost_data where invoice_month = %(invoice_month)s group by 1, 2
     """,
     "usage_day_arrivals by invoice_month": """
@@ -142,6 +151,8 @@ def _insert(connection: psycopg.Connection, model: SqlModel, parameters: Mapping
     totals = INPUT_TOTALS[source if model.header.partition == "usage_day" else f"{source} by invoice_month"]
     columns = list(model.columns)
     statement = f"""
+    if "dimension" in model.header.grain:
+        totals = INPUT_TOTALS[f"{source} by dimension"]
         with model as ({model.as_psycopg()}),
         inserted as (
             insert into finops.{model.table} ({", ".join(columns)}) select {", ".join(columns)} from model

@@ -11,7 +11,7 @@ from typing import Any, Self
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from finops_warehouse.semantic import DIMENSIONS, MEASURES, UNATTRIBUTED, table_for
+from finops_warehouse.semantic import DIMENSIONS, MEASURES, UNATTRIBUTED, Dimension, dimension, table_for
 from finops_warehouse.sql_models import sql_model
 
 
@@ -117,15 +117,18 @@ def _conditions(cell: Cell, value: Value) -> sql.Composed:
     return sql.SQL(" and ").join(conditions)
 
 
-def member_key(column: str) -> sql.Composed:
+def member_key(of: Dimension) -> sql.Composed:
     """A member's id; charges without one are a member of their own, never left out."""
-    return sql.SQL("coalesce({}, {})").format(sql.Identifier(column), sql.Literal(UNATTRIBUTED))
+    column: sql.Composable = sql.Identifier(of.column)
+    if of.json_key is not None:
+        column = sql.SQL("{} ->> {}").format(column, sql.Literal(of.json_key))
+    return sql.SQL("coalesce({}, {})").format(column, sql.Literal(UNATTRIBUTED))
 
 
 def member_filter(name: str, members: sql.Composable) -> sql.Composed:
     """The condition that a row is of one of `members`, by id or, where there is one, by name."""
-    dimension = DIMENSIONS[name]
-    by_id = sql.SQL("{} = any({})").format(member_key(dimension.column), members)
-    if dimension.name_column is None:
+    of = dimension(name)
+    by_id = sql.SQL("{} = any({})").format(member_key(of), members)
+    if of.name_column is None:
         return by_id
-    return sql.SQL("({} or {} = any({}))").format(by_id, sql.Identifier(dimension.name_column), members)
+    return sql.SQL("({} or {} = any({}))").format(by_id, sql.Identifier(of.name_column), members)

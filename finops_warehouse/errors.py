@@ -2,6 +2,7 @@
 
 * FinopsError                     the message names the thing and the remedy; shown as it is, without a traceback
   x SettingsError                 a setting is missing, wrong or contradicts another
+  x BadRules                      the file of custom dimensions and shared costs is wrong; nothing of it is applied
   x WarehouseError                the database cannot be used as it is
     - WarehouseUnreachable, WrongCredentials, NewerSchema, UnsupportedPlatform
   x SourceError                   the billing export cannot be read as it is
@@ -20,6 +21,10 @@ class FinopsError(Exception):
 
 class SettingsError(FinopsError):
     """Settings are wrong. The message names the variable and never its secret."""
+
+
+class BadRules(FinopsError):
+    """The rules of custom dimensions or shared costs are wrong. The message names the file, the line and the reason."""
 
 
 class WarehouseError(FinopsError):

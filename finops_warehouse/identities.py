@@ -1,7 +1,7 @@
 """What must be equal for a served number to be right, and a statement that finds where it is not.
 
-raw = source (as counted before a row was copied), facts = raw, effective = billed, rollups = facts, months = facts,
-months = invoices.
+raw = source (as counted before a row was copied), facts = raw, effective = billed, rollups = facts, allocated =
+facts, months = facts, months = invoices.
 Every statement takes a window of its table's clock and returns a row for each place where the two sides differ.
 Nothing is rounded and no currencies are added.
 """
@@ -62,7 +62,9 @@ def rollup_identities() -> list[Identity]:
     return [
         Identity(f"{model.table} = facts", model.table, "aggregated_cost_data", "usage_day")
         for model in postgres_models()
-        if model.header.partition == "usage_day" and model.header.inputs == ("aggregated_cost_data",)
+        if model.header.partition == "usage_day"
+        and model.header.inputs == ("aggregated_cost_data",)
+        and "dimension" not in model.header.grain
     ]
 
 
@@ -111,6 +113,93 @@ def unsettled_invoices(
         order by invoice_month, billing_account_id
         """,
         {"first": first, "last": last},
+def held(connection: psycopg.Connection, identity: Identity) -> Held:
+    """How far an identity holds, over everything there is."""
+    keys = sql.SQL(", ").join(map(sql.Identifier, _KEYS[identity.clock]))
+    statement = sql.SQL(
+        """
+        with found as ({found}), expected as ({expected})
+        select billing_currency, count(*),
+            count(*) filter (
+                where (found.billed_cost, found.charges) is distinct from (expected.billed_cost, expected.charges)
+            ),
+            sum(abs(coalesce(found.billed_cost, 0) - coalesce(expected.billed_cost, 0)))
+        from found full join expected using ({keys})
+        group by billing_currency order by billing_currency
+        """
+    ).format(
+        found=_totals(identity, identity.table, identity.measure),
+        expected=_totals(identity, identity.against, "billed_cost"),
+        keys=keys,
+    )
+    rows = connection.execute(statement, {"first": None, "last": None}).fetchall()
+    return Held(
+        identity.name, sum(row[1] for row in rows), sum(row[2] for row in rows), {row[0]: row[3] for row in rows}
+    )
+
+
+def held_by_invoices(connection: psycopg.Connection) -> Held:
+    """How far the closed months whose invoice was handed in add up to it."""
+    rows = connection.execute(
+        "select billing_currency, count(*), count(*) filter (where residual <> 0), sum(abs(residual)) "
+        "from finops.invoice_months where closed_from <= current_date and invoice_total is not null "
+        "group by 1 order by 1"
+    ).fetchall()
+    return Held(
+        "months = invoices", sum(row[1] for row in rows), sum(row[2] for row in rows), {row[0]: row[3] for row in rows}
+    )
+
+
+def allocation_differences(
+    connection: psycopg.Connection, first: object = None, last: object = None
+) -> list[Difference]:
+    """Every day, account, currency and custom dimension whose allocated costs are not those of the facts, and every
+    shared cost that gives away more or less than it takes."""
+    window = {"first": first, "last": last}
+    unequal = connection.execute(ALLOCATED_EQUALS_FACTS, window).fetchall()
+    leaking = connection.execute(MOVED_IS_NOTHING, window).fetchall()
+    return [
+        *(
+            Difference("allocated = facts", " ".join(map(str, row[:4])), _said(*row[4:6]), _said(*row[6:]))
+            for row in unequal
+        ),
+        *(Difference("moved = 0", " ".join(map(str, row[:5])), f"{row[5]:f}", "0") for row in leaking),
+    ]
+
+
+ALLOCATED_EQUALS_FACTS = """
+    with found as (
+        select usage_day, billing_account_id, billing_currency, dimension,
+            sum(billed_cost) as billed_cost, sum(charge_count)::bigint as charges
+        from finops.allocated_costs
+        where (%(first)s::date is null or usage_day >= %(first)s) and (%(last)s::date is null or usage_day <= %(last)s)
+        group by 1, 2, 3, 4
+    ),
+    expected as (
+        select usage_day, billing_account_id, billing_currency, dimension,
+            sum(billed_cost) as billed_cost, sum(charge_count)::bigint as charges
+        from finops.aggregated_cost_data cross join lateral jsonb_object_keys(custom) as dimension
+        where (%(first)s::date is null or usage_day >= %(first)s) and (%(last)s::date is null or usage_day <= %(last)s)
+        group by 1, 2, 3, 4
+    )
+    select usage_day, billing_account_id, billing_currency, dimension,
+        found.billed_cost, found.charges, expected.billed_cost, expected.charges
+    from found full join expected using (usage_day, billing_account_id, billing_currency, dimension)
+    where (found.billed_cost, found.charges) is distinct from (expected.billed_cost, expected.charges)
+    order by 1, 2, 3, 4
+"""
+
+MOVED_IS_NOTHING = """
+    select usage_day, billing_account_id, billing_currency, dimension, moved_by, sum(moved_cost)
+    from finops.allocated_costs
+    where moved_by is not null
+    and (%(first)s::date is null or usage_day >= %(first)s) and (%(last)s::date is null or usage_day <= %(last)s)
+    group by 1, 2, 3, 4, 5
+    having sum(moved_cost) <> 0
+    order by 1, 2, 3, 4, 5
+"""
+
+
     ).fetchall()
     return [
         Difference("months = invoices", f"{month} {account} {currency}", f"{billed:f}", f"{total:f}")

@@ -4,7 +4,6 @@ The API's parameters, its documentation and the choice of table are made from it
 may be added over days and members; every amount belongs to a currency, and no two currencies are ever added.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -100,13 +99,28 @@ MEASURES = {
 # Smallest first: a question is answered from the first table that holds every column it needs.
 READ_FROM = (
     "cost_by_service_daily",
+    "cost_by_custom_daily",
     "cost_by_project_service_daily",
     "cost_by_sku_region_daily",
     "aggregated_cost_data",
 )
 
 
-def table_for(dimensions: Iterable[Dimension]) -> str:
+RULE_SUFFIX = "_rule"
+"""`team_rule` is the dimension whose members are the rules that assigned the teams."""
+
+
+def dimension(name: str) -> Dimension:
+    """The dimension of that name. One that is not built in is read as a custom one, whether the rules have it or not."""
+    if name in DIMENSIONS:
+        return DIMENSIONS[name]
+    if name.endswith(RULE_SUFFIX):
+        of = name.removesuffix(RULE_SUFFIX)
+        return Dimension(name, None, "assigned_by", None, f"Which rule assigned {of}: a source, or default.", of)
+    return Dimension(name, None, "custom", None, f"Custom dimension {name}.", name)
+
+
+def table_for(dimensions: set[str]) -> str:
     """The smallest table that can be grouped and filtered by all of `dimensions`."""
-    needed = {dimension.column for dimension in dimensions}
+    needed = {dimension(name).column for name in dimensions}
     return next(t for t in READ_FROM if needed <= {column.name for column in metadata.tables[f"finops.{t}"].columns})

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     bigquery_storage_endpoint: str | None = None
     """Another BigQuery Storage server, `127.0.0.1:PORT`, plain gRPC. Loopback only, and then without credentials."""
 
+    dimensions_file: Path | None = None
+    """File of rules for custom dimensions and shared costs. Unset: team, environment and cost_center, by labels."""
+
     bigquery_max_bytes_billed: int = Field(default=10 * 2**30, gt=0)
     """No single BigQuery job may bill more bytes than this."""
 
@@ -159,11 +162,11 @@ class Settings(BaseSettings):
             raise ValueError("is not an IANA time zone; write for example America/Los_Angeles or Etc/UTC") from None
         return value
 
-    @field_validator("finops_home")
+    @field_validator("finops_home", "dimensions_file", "invoices_dir")
     @classmethod
     def _is_absolute_from_here_on(cls, value: Path) -> Path:
         # Dagster's processes run in folders of their own; a relative path would mean another place there.
-        return value.expanduser().absolute()
+        return None if value is None else value.expanduser().absolute()
 
     @field_validator("bigquery_api_endpoint", "bigquery_storage_endpoint")
     @classmethod

@@ -95,6 +95,7 @@ aggregated_cost_data = sa.Table(
     *_text("region_id"),
     *_text("charge_category", "cost_type", nullable=False),
     *_text("consumed_unit", "pricing_unit"),
+    *(Column(name, JSONB, nullable=False, server_default="{}") for name in ("custom", "assigned_by")),
     *_money(*COST_MEASURES, nullable=False),
     *_money("consumed_quantity", "pricing_quantity"),
     Column("charge_count", BigInteger, nullable=False),
@@ -150,6 +151,41 @@ cost_by_sku_region_daily = _rollup(
     "cost_by_sku_region_daily",
     *("service_id", "service_name", "sku_id", "sku_description", "region_id"),
     comment="What each SKU cost in each region on each usage day.",
+)
+
+cost_by_custom_daily = sa.Table(
+    "cost_by_custom_daily",
+    metadata,
+    Column("usage_day", Date, nullable=False),
+    *_text("invoice_month", "billing_account_id", "billing_currency", nullable=False),
+    Column("custom", JSONB, nullable=False),
+    *_text("charge_category", nullable=False),
+    *_money(*COST_MEASURES, nullable=False),
+    Column("charge_count", BigInteger, nullable=False),
+    Index(None, "usage_day"),
+    comment="What the members of the custom dimensions cost on each usage day.",
+)
+
+allocated_costs = sa.Table(
+    "allocated_costs",
+    metadata,
+    Column("usage_day", Date, nullable=False),
+    *_text("billing_account_id", "billing_currency", "dimension", "member", nullable=False),
+    *_text("moved_by"),
+    *_money("direct_cost", "moved_cost", "billed_cost", nullable=False),
+    Column("charge_count", BigInteger, nullable=False),
+    Index(None, "usage_day"),
+    comment="What each member of a custom dimension cost once shared costs are split: nothing is lost or made.",
+)
+
+dimension_rules = sa.Table(
+    "dimension_rules",
+    metadata,
+    Column("version", BigInteger, Identity(always=True), primary_key=True),
+    *_text("rules_hash", nullable=False),
+    Column("rules", JSONB, nullable=False),
+    Column("applied_at", Instant, nullable=False, server_default=sa.func.now()),
+    comment="The rules of custom dimensions and shared costs, as they were applied; the newest are in force.",
 )
 
 INVOICE_COSTS = ("cost_regular", "cost_tax", "cost_adjustment", "cost_rounding_error")
@@ -289,11 +325,11 @@ usage_day_changes = sa.Table(
     metadata,
     Column("usage_day", Date, nullable=False),
     Column("source_version", BigInteger, nullable=False),
-    Column("export_day", Date, nullable=False),
+    Column("export_day", Date),
     *_text("cause", nullable=False),
     Column("noted_at", Instant, nullable=False, server_default=sa.func.now()),
     sa.PrimaryKeyConstraint("usage_day", "source_version"),
-    comment="Why each version of a usage day exists: the export day that moved it, and how.",
+    comment="Why each version of a usage day exists: the export day that moved it, or a rule that changed.",
 )
 
 invoice_month_ledger = sa.Table(

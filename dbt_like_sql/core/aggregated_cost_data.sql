@@ -2,7 +2,7 @@
 description: >-
   The fact table: what each usage day cost by everything a reader may group by. Days are rebuilt whole, so a
   correction that moves a charge to another project also takes it away from the first.
-grain: [usage_day, invoice_month, billing_account_id, billing_currency, sub_account_id, service_id, sku_id, region_id, charge_category, cost_type, consumed_unit, pricing_unit]
+grain: [usage_day, invoice_month, billing_account_id, billing_currency, sub_account_id, service_id, sku_id, region_id, charge_category, cost_type, consumed_unit, pricing_unit, custom, assigned_by]
 partition: usage_day
 inputs: [raw_charges]
 owner: finops
@@ -22,6 +22,8 @@ columns:
   cost_type: {description: "regular, tax, adjustment or rounding_error", tests: [not_null]}
   consumed_unit: {description: "Unit of consumed_quantity"}
   pricing_unit: {description: "Unit of pricing_quantity"}
+  custom: {description: "Member by custom dimension, as the rules assigned it; a dimension's default member is written out", tests: [not_null]}
+  assigned_by: {description: "By custom dimension, the rule that assigned the member: a source, or default", tests: [not_null]}
   list_cost: {description: "At list price; cost where the export gives no list price", unit: billing_currency, tests: [not_null]}
   contracted_cost: {description: "At the contract's price, before commitments and credits", unit: billing_currency, tests: [not_null]}
   cost: {description: "The export's cost: after negotiated prices, before credits", unit: billing_currency, tests: [not_null]}
@@ -66,6 +68,8 @@ select
     cost_type,
     consumed_unit,
     pricing_unit,
+    finops.members_of(assignment) as custom,
+    finops.rules_of(assignment) as assigned_by,
     sum(list_cost) as list_cost,
     sum(contracted_cost) as contracted_cost,
     sum(cost) as cost,
@@ -88,4 +92,4 @@ select
 from charges
 group by
     usage_day, invoice_month, billing_account_id, billing_currency, sub_account_id, service_id,
-    sku_id, region_id, charge_category, cost_type, consumed_unit, pricing_unit
+    sku_id, region_id, charge_category, cost_type, consumed_unit, pricing_unit, assignment

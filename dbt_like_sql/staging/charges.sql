@@ -14,6 +14,7 @@ columns:
   list_cost: {description: "At list price; cost where the export gives no list price", unit: billing_currency}
   contracted_cost: {description: "At the contract's price, before commitments and credits", unit: billing_currency}
   effective_cost: {description: "Billed cost, with the used part of a commitment's fee on the usage it covers", unit: billing_currency}
+  assignment: {description: "For each custom dimension the member and the rule that assigned it"}
 */
 with charges as not materialized (
     select
@@ -25,7 +26,10 @@ with charges as not materialized (
             else 'Adjustment'
         end as charge_category,
         coalesce(cost_at_list, cost) as list_cost,
-        coalesce(cost_at_effective_price_default, cost) as contracted_cost
+        coalesce(cost_at_effective_price_default, cost) as contracted_cost,
+        finops.assign_dimensions(
+            labels, project_labels, tags, project_ancestors, sub_account_id, sub_account_name
+        ) as assignment
     from finops.raw_charges
     where usage_day >= :start_day and usage_day < :end_day
     -- The ledger knows which export days hold rows of these usage days: the other partitions are not opened.

@@ -69,6 +69,20 @@ META = f"""
             select distinct usage_day from finops.restatements
             where usage_day >= %(start)s and usage_day < %(end)s order by 1
         ),
+        )
+"""  # noqa: S608 -- made of constants of ours
+
+META_AS_OF = f"""
+    with built as (
+        select partition_key, max(version) as version from finops.materialisation_log
+        where asset = %(table)s and materialised_at <= %(as_of)s group by partition_key
+    )
+    select
+        (select coalesce(max(version), 0) from built),
+        array(
+            select day::date from generate_series(%(asked_from)s::date, %(end)s::date - 1, interval '1 day') as day
+            where not exists (select from built where partition_key = day::date::text)
+            order by 1
         array(
             select usage_day from ({BEHIND}) as behind
             where usage_day >= %(start)s and usage_day < %(end)s order by 1
@@ -76,9 +90,42 @@ META = f"""
 """  # noqa: S608 -- made of constants of ours
 
 
+# What moved the answer: of the accounts asked for, and as of a moment only what had moved by then.
+RESTATED = """
+    with moved as (
+        select * from finops.restatements
+        where usage_day >= %(start)s and usage_day < %(end)s
+        and (%(as_of)s::timestamptz is null or restated_at <= %(as_of)s)
+        and (%(accounts)s::text[] is null or billing_account_id = any(%(accounts)s))
+        and (%(currencies)s::text[] = '{}' or billing_currency = any(%(currencies)s))
+    )
+    select
+        array(select distinct usage_day from moved order by 1),
+        (select max(restated_at) from moved),
+        (select coalesce(json_agg(by_currency order by by_currency.billing_currency), '[]') from (
+            select billing_currency, trim_scale(sum(billed_cost_after - billed_cost_before))::text as billed_cost_change
+            from moved group by billing_currency
+        ) as by_currency)
+"""
+
+# A fact row is served from one moment to another; those of a moment are what a reader saw then.
+SEEN = """(
+    select {columns} from finops.aggregated_cost_data where served_from <= %(as_of)s
+    union all
+    select {columns} from finops.superseded_cost_data where served_from <= %(as_of)s and served_until > %(as_of)s
+) as seen"""
+
+
+def _relation(asked: ResolvedQuery, table: str) -> sql.Composable:
+    """What is read: a table, or the facts as they were served at the moment asked for."""
+    if asked.query.as_of is None:
+        return sql.Identifier("finops", table)
+    names = [column.name for column in aggregated_cost_data.columns if column.name not in STAMPED_COLUMNS]
+    return sql.SQL(SEEN).format(columns=sql.SQL(", ").join(map(sql.Identifier, names)))
+
 async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
     """The answer to a cost question. Raises `TooManyRows` rather than cut an answer short unseen."""
-    table = table_for({*asked.groups, *asked.query.filters()})
+    table = "aggregated_cost_data" if asked.query.as_of else table_for({*asked.groups, *asked.query.filters()})
     kept = await _top(connection, asked, table)
     items, totals = await _read(connection, asked, table, kept, asked.start, asked.end, asked.counted_end)
     if asked.query.compare:
@@ -94,9 +141,9 @@ async def _top(connection: AsyncConnection, asked: ResolvedQuery, table: str) ->
     """The members an answer shows one by one, with their currency; None when it shows all."""
     if asked.query.top is None:
         return None
-    [dimension] = (DIMENSIONS[name] for name in asked.groups)
+    [group] = (dimension(name) for name in asked.groups)
     statement = sql.SQL(TOP).format(
-        key=member_key(dimension.column),
+        key=member_key(group),
         first=sql.Identifier(MEASURES[asked.measures[0]].column),
         table=sql.Identifier(table),
         filters=_filters(asked),
@@ -115,19 +162,18 @@ async def _read(
     counted_end: date,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     granularity = asked.query.granularity
-    groups = [DIMENSIONS[name] for name in asked.groups]
-    shown = [_shown(dimension.column, kept) for dimension in groups]
+    groups = [dimension(name) for name in asked.groups]
+    shown = [_shown(group, kept) for group in groups]
     names = [
-        sql.SQL("{} as {},").format(key, sql.Identifier(dimension.name))
-        for key, dimension in zip(shown, groups, strict=True)
+        sql.SQL("{} as {},").format(key, sql.Identifier(group.name)) for key, group in zip(shown, groups, strict=True)
     ]
     names += [
-        sql.SQL("{} as {},").format(_name(d.column, d.name_column, kept), sql.Identifier(f"{d.name}_name"))
-        for d in groups
-        if d.name_column
+        sql.SQL("{} as {},").format(_name(group, group.name_column, kept), sql.Identifier(f"{group.name}_name"))
+        for group in groups
+        if group.name_column
     ]
     if kept is not None:
-        names += [_others(dimension.column) for dimension in groups]
+        names += [_others(group) for group in groups]
     keys = [sql.SQL(PERIODS[granularity]), sql.SQL("billing_currency"), *shown]
     statement = sql.SQL(STATEMENT).format(
         table=sql.Identifier(table),
@@ -157,25 +203,25 @@ async def _read(
 IS_KEPT = "(billing_currency, {}) in (select * from unnest(%(kept_currencies)s::text[], %(kept_members)s::text[]))"
 
 
-def _shown(column: str, kept: Kept | None) -> sql.Composed:
+def _shown(group: Dimension, kept: Kept | None) -> sql.Composed:
     """The member a row is shown under."""
-    key = member_key(column)
+    key = member_key(group)
     if kept is None:
         return key
     is_kept = sql.SQL(IS_KEPT).format(key)
     return sql.SQL("case when {} then {} else {} end").format(is_kept, key, sql.Literal(OTHER))
 
 
-def _name(column: str, name_column: str, kept: Kept | None) -> sql.Composed:
+def _name(group: Dimension, name_column: str, kept: Kept | None) -> sql.Composed:
     name = sql.SQL("max({})").format(sql.Identifier(name_column))
     if kept is None:
         return name
-    return sql.SQL("{} filter (where {})").format(name, sql.SQL(IS_KEPT).format(member_key(column)))
+    return sql.SQL("{} filter (where {})").format(name, sql.SQL(IS_KEPT).format(member_key(group)))
 
 
-def _others(column: str) -> sql.Composed:
+def _others(group: Dimension) -> sql.Composed:
     """How many members a row stands for beyond those that are shown."""
-    key = member_key(column)
+    key = member_key(group)
     return sql.SQL("count(distinct {}) filter (where not {}) as others,").format(key, sql.SQL(IS_KEPT).format(key))
 
 

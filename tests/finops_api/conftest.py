@@ -24,7 +24,9 @@ from finops_pipeline.rebuilding import rebuild_invoice_month, rebuild_usage_day
 from finops_pipeline.sample_export import SampleExport
 from finops_pipeline.sources import open_source
 from finops_warehouse import ledger
+from finops_warehouse.assignment import apply
 from finops_warehouse.database import connect_to, init_db
+from finops_warehouse.dimensions import default_rules
 from finops_warehouse.invoices import hand_in
 from finops_warehouse.settings import Settings
 from finops_warehouse.sql_models import postgres_models
@@ -92,6 +94,7 @@ def built_template(server: str, shared_folder: Path, sample: SampleExport) -> st
 def _build(connection: psycopg.Connection, sample: SampleExport) -> None:
     source = open_source(sample.table_dir.as_uri())
     held = source.partitions()
+    apply(connection, default_rules(), "dimensions.yaml")
     hand_in(connection, sample.truth_dir / "invoices.csv")
     for days in ([d for d in held if d <= SERVED_AFTER], [d for d in held if d > SERVED_AFTER]):
         for day in days:

@@ -12,6 +12,8 @@ from finops_pipeline.rebuilding import rebuild_invoice_month, rebuild_usage_day
 from finops_pipeline.sample_export import SampleExport
 from finops_pipeline.sources import open_source
 from finops_warehouse import ledger
+from finops_warehouse.assignment import apply
+from finops_warehouse.dimensions import default_rules
 from finops_warehouse.sql_models import postgres_models
 
 LOADED = [date(2026, 9, 29), date(2026, 9, 30), date(2026, 10, 1), date(2026, 10, 2), date(2026, 10, 3)]
@@ -23,6 +25,7 @@ def built(connection: psycopg.Connection, sample: SampleExport) -> psycopg.Conne
     """A connection to this test's own database with every table built from a few export days."""
     source = open_source(sample.table_dir.as_uri())
     held = source.partitions()
+    apply(connection, default_rules(), "dimensions.yaml")
     for day in LOADED:
         load_export_day(
             connection, source, day, fingerprint=held[day], billing_timezone="America/Los_Angeles",

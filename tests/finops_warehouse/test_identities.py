@@ -29,6 +29,7 @@ def test_every_table_of_costs_is_proven_by_something() -> None:
         "raw_charges",
         "aggregated_cost_data",
         "invoice_months",
+        "cost_by_custom_daily",
         "cost_by_service_daily",
         "cost_by_project_service_daily",
         "cost_by_sku_region_daily",

@@ -17,6 +17,8 @@ from finops_pipeline.sources.base import BillingSource
 from finops_pipeline.sources.contract import EXPORT_SCHEMA
 from finops_pipeline.sources.files import FilesSource
 from finops_warehouse import ledger
+from finops_warehouse.assignment import apply
+from finops_warehouse.dimensions import default_rules
 from finops_warehouse.sql_models import postgres_models
 from finops_warehouse.tables import STAMPED_COLUMNS, metadata
 
@@ -93,6 +95,7 @@ class Road:
         self.connection = connection
         self.timezone = timezone
         self.source: BillingSource = FilesSource(folder)
+        apply(connection, default_rules(), "dimensions.yaml")
 
     def load(self, export_day: str) -> Loaded:
         """Load one export day."""
