@@ -8,6 +8,7 @@ import typer
 
 from finops_cli.output import print_json, say, steps
 from finops_cli.sample import yesterday
+from finops_warehouse.assignment import follow
 from finops_warehouse.database import connect, init_db, warehouse_dsn
 from finops_warehouse.errors import BadRequest
 from finops_warehouse.invoices import hand_in
@@ -95,6 +96,8 @@ def _build(settings: Settings, *, serve: bool) -> list[str]:
     """Backfill what is not built yet: everything at first, the rest after a demo that was stopped half-way."""
     from finops_pipeline.backfilling import due_window, run_backfill
 
+    with connect(settings, autocommit=True) as connection:
+        follow(connection, settings)  # what changed rules put behind is due, too
     window = due_window(settings)
     if window is None:
         say("Every table is built from what the sample export holds.")

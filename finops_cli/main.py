@@ -7,7 +7,7 @@ import warnings
 
 import typer
 
-from finops_cli import backfill, demo, doctor, invoices, migrate, psql, sample, serve, status, sync, verify
+from finops_cli import backfill, demo, dimensions, doctor, invoices, migrate, psql, sample, serve, status, sync, verify
 from finops_cli.output import people, say
 from finops_warehouse.errors import FinopsError
 from finops_warehouse.settings import misspelt_settings
@@ -31,6 +31,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
     psql.psql
 )
 app.command()(invoices.invoices)
+app.add_typer(dimensions.dimensions, name="dimensions")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from finops_pipeline.orchestration import (
 )
 from finops_pipeline.warehouse import source_from
 from finops_warehouse import ledger
+from finops_warehouse.assignment import follow
 from finops_warehouse.database import connect
 from finops_warehouse.errors import BadDateRange, BadRequest, NoDataInRange
 from finops_warehouse.freshness import complete_through
@@ -37,12 +38,15 @@ def run_backfill(
     """Backfill `first` to `last`, both included, and whatever else that puts behind. Blocks until all is built.
 
     A daemon is started for as long as it takes when none is at work, nor has come up within the grace given.
-    Raises a `BadRequest` when there is nothing to build and `FinopsError` with the runs' own words when something
+    The rules of DIMENSIONS_FILE are applied first. Raises a `BadRequest` when there is nothing to build, `BadRules`
+    when those are wrong, and `FinopsError` with the runs' own words when something
     failed.
     """
     began = time.monotonic()
     assets = _known(select)
     _refuse_window_without_data(settings, first, last, RAW_ASSET in assets)
+    with connect(settings, autocommit=True) as connection:
+        follow(connection, settings)
     with dagster_instance(settings) as instance:
         backfill = Backfill(settings, instance)
         with backfill.alone():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import dagster as dg
+import psycopg
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.execution.backfill import (
     BULK_ACTION_TERMINAL_STATUSES,
@@ -33,9 +34,10 @@ from finops_pipeline.partitions import LANE_TAG, contiguous, range_tags
 from finops_pipeline.sensors import UNFINISHED
 from finops_pipeline.sources.base import BillingSource
 from finops_pipeline.warehouse import source_from
-from finops_warehouse import ledger
+from finops_warehouse import invoices, ledger
+from finops_warehouse.assignment import follow
 from finops_warehouse.database import connect
-from finops_warehouse.errors import BadRequest, FinopsError
+from finops_warehouse.errors import BadRequest, BadRules, FinopsError
 from finops_warehouse.freshness import complete_through
 from finops_warehouse.settings import Settings
 
@@ -330,6 +332,7 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
     source = source_from(settings)
     failures: list[str] = []
     with connect(settings, autocommit=True) as connection:
+        failures += _follow_rules(connection, settings, say)
         changed = ledger.changed_export_days(connection, source.partitions(), settings.billing_timezone)
         for days in contiguous(changed):
             say(f"export days {days[0]} to {days[-1]}: loading")
@@ -362,6 +365,17 @@ def _vanished(source: BillingSource, days: list[date]) -> str:
     return (
         f"  {source.url} no longer holds export days that were loaded: {', '.join(map(str, days))} "
         "(did its partitions expire?). Their charges are kept as they are."
+def _follow_rules(connection: psycopg.Connection, settings: Settings, say: Say) -> list[str]:
+    """Apply the rules of DIMENSIONS_FILE if they changed. Bad ones fail; costs follow by the rules in force."""
+    try:
+        change = follow(connection, settings)
+    except BadRules as refused:
+        return [f"  {refused}"]
+    if change.changed:
+        say(f"rules of custom dimensions, version {change.version}: {len(change.usage_days)} usage days follow")
+    return []
+
+
     )
 
 

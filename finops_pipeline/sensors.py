@@ -10,14 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 
 import dagster as dg
+import psycopg
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
 from finops_pipeline.partitions import LANE_TAG, RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
 from finops_pipeline.warehouse import Warehouse
-from finops_warehouse import ledger
-from finops_warehouse.errors import FinopsError
+from finops_warehouse import invoices, ledger
+from finops_warehouse.assignment import follow
+from finops_warehouse.errors import BadRules, FinopsError
 from finops_warehouse.freshness import complete_through
 
 STAND_BACK = dg.SkipReason("A backfill is at work; what it leaves behind is asked for when it is done.")
@@ -63,6 +65,7 @@ def changed_export_days(
     if a_backfill_is_at_work(context.instance):
         return STAND_BACK
     with warehouse.connection() as connection:
+        _follow_rules(context, warehouse, connection)
         held = warehouse.source().partitions()
         changed = ledger.changed_export_days(connection, held, warehouse.settings.billing_timezone)
         vanished = ledger.vanished_export_days(connection, held)
@@ -80,6 +83,7 @@ def dirty_usage_days(context: dg.SensorEvaluationContext, warehouse: Warehouse) 
     if a_backfill_is_at_work(context.instance):
         return STAND_BACK
     with warehouse.connection() as connection:
+        _follow_rules(context, warehouse, connection)
         behind = ledger.behind(connection, daily_inputs(), [])
     in_work = in_flight(context.instance, rebuild_usage_days.name)
     due = {date.fromisoformat(item.partition_key) for item in behind if item.partition_key not in in_work}
@@ -208,6 +212,19 @@ def a_backfill_is_at_work(instance: DagsterInstance) -> bool:
 
 
 def in_flight(instance: DagsterInstance, job_name: str) -> set[str]:
+def _follow_rules(
+    context: dg.SensorEvaluationContext, warehouse: Warehouse, connection: psycopg.Connection
+) -> None:
+    """Apply the rules of DIMENSIONS_FILE if they changed. Bad ones are told; costs follow by the rules in force."""
+    try:
+        change = follow(connection, warehouse.settings)
+    except BadRules as refused:
+        context.log.warning(f"The rules of custom dimensions are refused, the ones in force stay: {refused}")
+        return
+    if change.changed:
+        context.log.info(f"Rules of custom dimensions, version {change.version}: {len(change.usage_days)} days follow.")
+
+
     """The daily or monthly partitions that unfinished runs of this job, or of a backfill, are working on."""
     runs = instance.get_runs(RunsFilter(statuses=UNFINISHED))
     return {key for run in runs if run.job_name in (job_name, "__ASSET_JOB") for key in _keys(run.tags)}

@@ -20,9 +20,10 @@ import psycopg
 from psycopg import errors, sql
 
 from finops_warehouse.cells import member_key
-from finops_warehouse.dimensions import BY_DEFAULT, CustomDimension, Rules, SharedCost, Source
+from finops_warehouse.dimensions import BY_DEFAULT, CustomDimension, Rules, SharedCost, Source, rules_of
 from finops_warehouse.errors import BadRules
 from finops_warehouse.semantic import dimension
+from finops_warehouse.settings import Settings
 
 CHARGE: tuple[tuple[str, LiteralString], ...] = (
     ("labels", "jsonb"),
@@ -133,6 +134,15 @@ def apply(connection: psycopg.Connection, rules: Rules, name: str) -> Change:
     return Change(version, changed=True, usage_days=tuple(sorted(days)))
 
 
+def follow(connection: psycopg.Connection, settings: Settings) -> Change:
+    """Have the rules in force that the settings mean now; whoever works on the tables asks for it first.
+
+    Looks at the level, the file against what is in force: a change nobody saw is applied the next time.
+    Raises as `load_rules` and `apply` do; the rules in force then stay.
+    """
+    return apply(connection, rules_of(settings), str(settings.dimensions_file or "dimensions.yaml"))
+
+
 def _arguments(of: Sequence[tuple[str, LiteralString]], alias: str) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(alias, name) for name, _ in of)
 
@@ -147,10 +157,12 @@ def _days_assigned_otherwise(connection: psycopg.Connection) -> set[date]:
 
 def _days_split_otherwise(connection: psycopg.Connection, old: Rules, new: Rules) -> set[date]:
     """The days with costs of a shared cost that was added, taken away or changed; all of them if their order was."""
-    moved = set(old.shared_costs) ^ set(new.shared_costs)
-    kept = [[shared for shared in rules.shared_costs if shared not in moved] for rules in (old, new)]
-    if kept[0] != kept[1]:
-        moved = {*old.shared_costs, *new.shared_costs}
+    before, after = _said(old), _said(new)
+    kept = [[said for said in before if said in after], [said for said in after if said in before]]
+    if kept[0] == kept[1]:
+        moved = [said.shared for said in before + after if said not in kept[0]]
+    else:
+        moved = [*old.shared_costs, *new.shared_costs]
     conditions = [_is_shared(shared) for shared in moved]
     if not conditions:
         return set()
@@ -158,6 +170,17 @@ def _days_split_otherwise(connection: psycopg.Connection, old: Rules, new: Rules
         sql.SQL(" or ").join(conditions)
     )
     return {day for (day,) in connection.execute(statement).fetchall()}
+
+
+@dataclass(frozen=True)
+class _Said:
+    shared: SharedCost
+    default: str
+    """Who is left out when all members are split over."""
+
+
+def _said(rules: Rules) -> list[_Said]:
+    return [_Said(shared, rules.by_name[shared.split_over].default) for shared in rules.shared_costs]
 
 
 def _put_behind(connection: psycopg.Connection, days: list[date]) -> None:
