@@ -14,7 +14,10 @@ from finops_api.database import pool
 from finops_api.evidence.routes import router as evidence
 from finops_api.health.routes import router as health
 from finops_api.insights.routes import router as insights
+from finops_api.invoices.routes import router as invoices
+from finops_api.maturity.routes import router as maturity
 from finops_api.observability import Observability
+from finops_api.restatements.routes import router as restatements
 from finops_warehouse.settings import Settings
 
 GAUGES = {
@@ -57,7 +60,7 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
-    for router in (costs, catalogue, insights, evidence, health):
+    for router in (costs, catalogue, restatements, maturity, invoices, insights, evidence, health):
         app.include_router(router)
     dashboard.install(app)
     return app

@@ -2,7 +2,7 @@
 
 * ApiError                       500
   x BadQuestion                  422   asking again changes nothing
-    - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare
+    - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen
   x NotAllowed                   401   a token is needed
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NotYet                       503   asking again later may work
@@ -71,6 +71,10 @@ class TooManyGroups(BadQuestion):
 
 class TooManyRows(BadQuestion):
     """More rows than one answer holds."""
+
+
+class NothingServedThen(BadQuestion):
+    """At the moment asked for no usage day was complete."""
 
 
 class NothingToCompare(BadQuestion):

@@ -45,7 +45,7 @@ def _show(found: Status) -> None:
         table.add_row(
             month.invoice_month,
             month.billing_account_id,
-            month.state,
+            f"{month.state}, MOVED since" if month.moved_after_close else month.state,
             f"{month.billed_cost:,.2f} {month.billing_currency}",
             total,
             "" if month.residual is None else f"{month.residual.normalize():f}",

@@ -31,6 +31,10 @@ def verify(json: Annotated[bool, typer.Option("--json", help="One JSON document 
             f"{proof.closed_invoices} closed invoices with residual 0; "
             f"{proof.insights} insights with every figure computed again."
         )
+        for held in proof.identities:
+            left = ", ".join(f"{amount:.2f} {currency}" for currency, amount in held.residual.items())
+            residual = f", residual {left}" if left else ""
+            say(f"  {held.identity}: {held.compared:,} compared, {held.differing} differ{residual}")
     else:
         for difference in proof.differences[:SHOWN]:
             say(str(difference))

@@ -35,6 +35,7 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
         *(_identity_check(identity) for identity in blocking),
         allocated_costs_equal_facts,
         closed_months_equal_invoices,
+        closed_months_stand_still,
         usage_days_are_recent,
         forecasts_keep_their_word,
     ]
@@ -57,7 +58,6 @@ def _identity_check(identity: Identity) -> dg.AssetChecksDefinition:
     return check
 
 
-@dg.asset_check(asset="invoice_months", blocking=True)
 @dg.asset_check(asset="allocated_costs", name="equals_aggregated_cost_data", blocking=True)
 def allocated_costs_equal_facts(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
     """Shared costs are split to the last digit: for every custom dimension, account and currency of every day."""
@@ -66,11 +66,20 @@ def allocated_costs_equal_facts(context: dg.AssetCheckExecutionContext, warehous
         return _result(identities.allocation_differences(connection, first, last))
 
 
+@dg.asset_check(asset="invoice_months", blocking=True)
 def closed_months_equal_invoices(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
     """Every closed month whose invoice was handed in adds up to it, to the cent."""
     first, last = partition_window(context)
     with warehouse.connection() as connection:
         return _result(identities.unsettled_invoices(connection, first, last))
+
+
+@dg.asset_check(asset="invoice_months", blocking=True)
+def closed_months_stand_still(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
+    """No closed month has moved since it closed, unless its invoice did or somebody accepted it."""
+    first, last = partition_window(context)
+    with warehouse.connection() as connection:
+        return _result(identities.moved_after_close(connection, first, last))
 
 
 @dg.asset_check(asset="aggregated_cost_data")

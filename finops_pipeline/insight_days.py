@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from finops_warehouse import ledger
-from finops_warehouse.tables import metadata
+from finops_warehouse.tables import STAMPED_COLUMNS, metadata
 
 Row = Mapping[str, Any]
 
@@ -59,7 +59,8 @@ def replace_day(
 
 
 def _columns(table: str) -> list[str]:
-    return [column.name for column in metadata.tables[f"finops.{table}"].columns]
+    """The columns a row is given with; what Postgres notes of its writing is no part of it."""
+    return [column.name for column in metadata.tables[f"finops.{table}"].columns if column.name not in STAMPED_COLUMNS]
 
 
 def _day_of(table: str) -> sql.Identifier:

@@ -17,7 +17,7 @@ from finops_pipeline.loading import copy_batches, extracted_rows
 from finops_pipeline.sources.base import BillingSource
 from finops_warehouse import identities
 from finops_warehouse.errors import SourceError
-from finops_warehouse.identities import Difference
+from finops_warehouse.identities import Difference, Held
 
 FACTS = TypeAdapter(dict[str, Fact])
 TEXTS_AT_ONCE = 25
@@ -35,6 +35,8 @@ class Proof:
     """Closed months whose invoice total is known; each must leave a residual of 0."""
     insights: int
     """Texts whose every figure was computed again, and that the checker was asked about again."""
+    identities: tuple[Held, ...]
+    """Each thing that was compared, with what is left over."""
     differences: tuple[Difference, ...]
 
     @property
@@ -63,6 +65,7 @@ def prove(connection: psycopg.Connection, source: BillingSource, billing_timezon
         identities.MONTHS_EQUAL_FACTS,
         identities.MONTHS_EQUAL_PARTS,
     ]
+    rows_differ = len(found)
     for identity in checked:
         found += identities.differences(connection, identity)
     allocation = identities.allocation_differences(connection)

@@ -13,12 +13,12 @@ from decimal import Decimal
 import psycopg
 from psycopg import sql
 
-from finops_warehouse import identities, ledger
+from finops_warehouse import identities, invoices, ledger
 from finops_warehouse.assignment import hold_rules
 from finops_warehouse.errors import ProofFailed
 from finops_warehouse.partitions import ensure_month
 from finops_warehouse.sql_models import SqlModel
-from finops_warehouse.tables import aggregated_cost_data, metadata, superseded_cost_data
+from finops_warehouse.tables import aggregated_cost_data, invoice_months, metadata, superseded_cost_data
 
 FACT_TABLE = aggregated_cost_data.name
 SUPERSEDED_TABLE = superseded_cost_data.name
@@ -112,6 +112,8 @@ def rebuild_invoice_month(
         after, expected = _insert(connection, model, {"invoice_month": invoice_month})
         if after != expected:
             raise ProofFailed(_difference(model, invoice_month, after, expected))
+        if model.table == invoice_months.name:
+            invoices.seal_what_closed(connection)
         row_count = _count(connection, model.table, "invoice_month", invoice_month)
         version = ledger.materialised(connection, model.table, invoice_month, source_version, row_count, run_id)
     return Rebuilt(invoice_month, row_count, _by_currency(after), source_version, version, restated=False)
@@ -128,14 +130,14 @@ INPUT_TOTALS = {
         select billing_account_id, billing_currency, sum(billed_cost), sum(charge_count)::bigint
         from finops.aggregated_cost_data where usage_day >= %(start_day)s and usage_day < %(end_day)s group by 1, 2
     """,
-    "aggregated_cost_data by invoice_month": """
-        select billing_account_id, billing_currency, sum(billed_cost), sum(charge_count)::bigint
     # Every custom dimension tells all of the day's costs once.
     "aggregated_cost_data by dimension": """
         select billing_account_id, billing_currency, sum(billed_cost), sum(charge_count)::bigint
         from finops.aggregated_cost_data cross join lateral jsonb_object_keys(custom)
         where usage_day >= %(start_day)s and usage_day < %(end_day)s group by 1, 2
     """,
+    "aggregated_cost_data by invoice_month": """
+        select billing_account_id, billing_currency, sum(billed_cost), sum(charge_count)::bigint
         from finops.aggregated_cost_data where invoice_month = %(invoice_month)s group by 1, 2
     """,
     "usage_day_arrivals by invoice_month": """
@@ -149,10 +151,10 @@ def _insert(connection: psycopg.Connection, model: SqlModel, parameters: Mapping
     """Run the model into its table. Returns what went in and what its input holds, of one snapshot."""
     source = model.header.inputs[0]
     totals = INPUT_TOTALS[source if model.header.partition == "usage_day" else f"{source} by invoice_month"]
-    columns = list(model.columns)
-    statement = f"""
     if "dimension" in model.header.grain:
         totals = INPUT_TOTALS[f"{source} by dimension"]
+    columns = list(model.columns)
+    statement = f"""
         with model as ({model.as_psycopg()}),
         inserted as (
             insert into finops.{model.table} ({", ".join(columns)}) select {", ".join(columns)} from model

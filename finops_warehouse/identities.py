@@ -7,10 +7,12 @@ Nothing is rounded and no currencies are added.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import psycopg
 from psycopg import sql
 
+from finops_warehouse import invoices
 from finops_warehouse.sql_models import postgres_models
 
 _KEYS = {
@@ -45,6 +47,18 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.identity} {self.where}: {self.found} instead of {self.expected}"
+
+
+@dataclass(frozen=True)
+class Held:
+    """How far an identity was compared, and what is left over where it does not hold."""
+
+    identity: str
+    compared: int
+    """Places: accounts of a day or month, days, texts."""
+    differing: int
+    residual: dict[str, Decimal]
+    """By currency, as absolute amounts, so that two differences cannot cancel out; empty where nothing is an amount."""
 
 
 RAW_EQUALS_SOURCE = Identity("raw = source", "raw_charges", "usage_day_arrivals", "export_day")
@@ -99,20 +113,6 @@ def differences(
     ]
 
 
-def unsettled_invoices(
-    connection: psycopg.Connection, first: str | None = None, last: str | None = None
-) -> list[Difference]:
-    """Every closed invoice month whose sum is not the total Google printed on the invoice."""
-    rows = connection.execute(
-        """
-        select invoice_month, billing_account_id, billing_currency, billed_cost, invoice_total
-        from finops.invoice_months
-        where residual <> 0 and closed_from <= current_date
-        and (%(first)s::text is null or invoice_month >= %(first)s)
-        and (%(last)s::text is null or invoice_month <= %(last)s)
-        order by invoice_month, billing_account_id
-        """,
-        {"first": first, "last": last},
 def held(connection: psycopg.Connection, identity: Identity) -> Held:
     """How far an identity holds, over everything there is."""
     keys = sql.SQL(", ").join(map(sql.Identifier, _KEYS[identity.clock]))
@@ -200,10 +200,40 @@ MOVED_IS_NOTHING = """
 """
 
 
+def unsettled_invoices(
+    connection: psycopg.Connection, first: str | None = None, last: str | None = None
+) -> list[Difference]:
+    """Every closed invoice month whose sum is not the total Google printed on the invoice."""
+    rows = connection.execute(
+        """
+        select invoice_month, billing_account_id, billing_currency, billed_cost, invoice_total
+        from finops.invoice_months
+        where residual <> 0 and closed_from <= current_date
+        and (%(first)s::text is null or invoice_month >= %(first)s)
+        and (%(last)s::text is null or invoice_month <= %(last)s)
+        order by invoice_month, billing_account_id
+        """,
+        {"first": first, "last": last},
     ).fetchall()
     return [
         Difference("months = invoices", f"{month} {account} {currency}", f"{billed:f}", f"{total:f}")
         for month, account, currency, billed, total in rows
+    ]
+
+
+def moved_after_close(
+    connection: psycopg.Connection, first: str | None = None, last: str | None = None
+) -> list[Difference]:
+    """Every closed invoice month that is not what it was when it closed, and that nobody said should have moved."""
+    rows = connection.execute(invoices.MOVED_AFTER_CLOSE, {"first": first, "last": last}).fetchall()
+    return [
+        Difference(
+            "closed months stand still",
+            f"{month} {account} {currency}",
+            f"{billed:f} ({more:+d} charges)",
+            f"{sealed:f} when it closed",
+        )
+        for month, account, currency, billed, sealed, more in rows
     ]
 
 

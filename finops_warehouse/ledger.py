@@ -95,6 +95,7 @@ class Insight:
 _COSTS = "cost_by_project_service_daily"
 
 INSIGHTS = {
+    "cost_maturity": Insight((Reach("aggregated_cost_data"),), is_record=True),
     # A walk begins on the first of a month, five months before; a fall is judged again until late rows are in.
     "cost_anomalies": Insight((Reach(_COSTS, back=185, ahead=14),)),
     "cost_forecasts": Insight((Reach(_COSTS, back=185),), is_record=True),
@@ -194,9 +195,7 @@ def behind_month_texts(connection: psycopg.Connection) -> list[str]:
     return [month for (month,) in rows]
 
 
-def changed_export_days(
-    connection: psycopg.Connection, held: Mapping[date, str], billing_timezone: str
-) -> list[date]:
+def changed_export_days(connection: psycopg.Connection, held: Mapping[date, str], billing_timezone: str) -> list[date]:
     """The export days of the source whose content is not what is loaded, oldest first.
 
     A day whose usage days were cut in another time zone is among them: every charge near midnight is on another day.
@@ -314,15 +313,15 @@ def confirmed(connection: psycopg.Connection, asset: str, partition_key: str, so
     )
 
 
+TOUCH_INVOICE_MONTHS = """
+    insert into finops.invoice_month_ledger as ledger (invoice_month, source_version, touched_at)
+    select invoice_month, 1, now() from unnest(%(months)s::text[]) as invoice_month
+    order by invoice_month -- always the same order, or two rebuilds could wait for each other for ever
+    on conflict (invoice_month) do update set
+        source_version = ledger.source_version + 1, touched_at = excluded.touched_at
+"""
+
+
 def touch_invoice_months(connection: psycopg.Connection, months: Iterable[str]) -> None:
     """Say that the facts of these invoice months moved, in the transaction that moves them."""
-    connection.execute(
-        """
-        insert into finops.invoice_month_ledger as ledger (invoice_month, source_version, touched_at)
-        select invoice_month, 1, now() from unnest(%s::text[]) as invoice_month
-        order by invoice_month -- always the same order, or two rebuilds could wait for each other for ever
-        on conflict (invoice_month) do update set
-            source_version = ledger.source_version + 1, touched_at = excluded.touched_at
-        """,
-        [sorted(set(months))],
-    )
+    connection.execute(TOUCH_INVOICE_MONTHS, {"months": sorted(set(months))})

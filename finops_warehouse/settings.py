@@ -20,7 +20,10 @@ from sqlalchemy.exc import ArgumentError
 
 from finops_warehouse.errors import SettingsError
 
-OUR_PREFIXES = ("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DATABASE_", "DATABASE_", "EXTRACT_")
+OUR_PREFIXES = (
+    *("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DATABASE_", "DATABASE_", "EXTRACT_"),
+    *("COMPLETE_", "INVOICES_"),
+)
 """A variable that begins so and is none of ours was most likely meant to be."""
 
 
@@ -75,8 +78,20 @@ class Settings(BaseSettings):
     """First day the asset graph offers as a partition; no charge may be older. Unset: 2024-01-01, or the first day
     of the sample export while that is what is read."""
 
+    complete_share: Decimal = Field(default=Decimal("0.97"), gt=0, lt=1)
+    """A usage day counts as complete once this share of its final cost was there on nine of ten past days."""
+
+    complete_after_days: int | None = Field(default=None, ge=0, le=45)
+    """Call a usage day complete after so many later export days instead. Unset: learned from the account's past."""
+
+    invoices_dir: Path | None = None
+    """Folder where invoice totals are dropped as CSV or JSON files; `finops sync` and the daemon take them."""
+
     holidays_country: str = "US"
     """Country whose public holidays explain a quiet day, as ISO 3166 writes it. Empty: none do."""
+
+    dimensions_file: Path | None = None
+    """File of rules for custom dimensions and shared costs. Unset: team, environment and cost_center, by labels."""
 
     extract_grain: Literal["row"] = "row"
     """How much of the export is copied: `row` keeps every charge."""
@@ -89,9 +104,6 @@ class Settings(BaseSettings):
 
     bigquery_storage_endpoint: str | None = None
     """Another BigQuery Storage server, `127.0.0.1:PORT`, plain gRPC. Loopback only, and then without credentials."""
-
-    dimensions_file: Path | None = None
-    """File of rules for custom dimensions and shared costs. Unset: team, environment and cost_center, by labels."""
 
     bigquery_max_bytes_billed: int = Field(default=10 * 2**30, gt=0)
     """No single BigQuery job may bill more bytes than this."""
@@ -164,7 +176,7 @@ class Settings(BaseSettings):
 
     @field_validator("finops_home", "dimensions_file", "invoices_dir")
     @classmethod
-    def _is_absolute_from_here_on(cls, value: Path) -> Path:
+    def _is_absolute_from_here_on(cls, value: Path | None) -> Path | None:
         # Dagster's processes run in folders of their own; a relative path would mean another place there.
         return None if value is None else value.expanduser().absolute()
 

@@ -38,6 +38,10 @@ class InvoiceMonth:
     billed_cost: Decimal
     invoice_total: Decimal | None
     residual: Decimal | None
+    late_billed_cost: Decimal
+    """What arrived after it closed."""
+    moved_after_close: bool
+    """Whether it is not what it was when it closed, and nobody accepted that."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,11 @@ _LOADS = """
 
 _INVOICE_MONTHS = f"""
     select invoice_month, billing_account_id, billing_currency, {invoices.STATE} as state,
-        billed_cost, invoice_total, residual
+        billed_cost, invoice_total, residual, late_billed_cost,
+        (invoice_month, billing_account_id, billing_currency) in (
+            select moved.invoice_month, moved.billing_account_id, moved.billing_currency
+            from ({invoices.MOVED_AFTER_CLOSE}) as moved
+        ) as moved_after_close
     from finops.invoice_months order by invoice_month, billing_account_id
 """  # noqa: S608 -- the state is a constant of ours
 
@@ -111,7 +119,9 @@ def read_status(connection: psycopg.Connection, daily_tables: list[str]) -> Stat
         restatements=connection.cursor(row_factory=class_row(Restatement))
         .execute(_RESTATEMENTS, [LAST_RESTATEMENTS])
         .fetchall(),
-        invoice_months=connection.cursor(row_factory=class_row(InvoiceMonth)).execute(_INVOICE_MONTHS).fetchall(),
+        invoice_months=connection.cursor(row_factory=class_row(InvoiceMonth))
+        .execute(_INVOICE_MONTHS, {"first": None, "last": None})
+        .fetchall(),
     )
 
 

@@ -107,7 +107,7 @@ aggregated_cost_data = sa.Table(
     comment="The fact table: what each usage day cost by everything a reader may group by.",
 )
 
-STAMPED_COLUMNS = frozenset(("served_from", "served_until"))
+STAMPED_COLUMNS = frozenset(("served_from", "served_until", "learned_at"))
 """What the writer of a row notes about it: no model selects them, and two rows that differ in them alone are equal."""
 
 superseded_cost_data = sa.Table(

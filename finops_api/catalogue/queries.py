@@ -1,24 +1,33 @@
 """What is known of the tables as a whole."""
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Any
 
 from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
 
 from finops_api.database import rows
-from finops_api.errors import NothingLoaded
-from finops_warehouse.freshness import BEHIND, COMPLETE_THROUGH
+from finops_api.errors import NothingLoaded, NothingServedThen
+from finops_warehouse.freshness import BEHIND, COMPLETE_THROUGH, COMPLETE_THROUGH_AS_OF, freshness_parameters
 from finops_warehouse.invoices import STATE
 from finops_warehouse.semantic import DIMENSIONS, UNATTRIBUTED, table_for
 
 MAX_VALUES = 500
 
 
-async def last_complete_day(connections: AsyncConnectionPool | AsyncConnection) -> date:
-    """The last complete usage day. Raises `NothingLoaded` before there is one."""
-    found = await rows(connections, COMPLETE_THROUGH)
+async def last_complete_day(
+    connections: AsyncConnectionPool | AsyncConnection, accounts: Sequence[str] = (), as_of: datetime | None = None
+) -> date:
+    """The last usage day that is, or at a moment was, complete for these accounts, or for all.
+
+    Raises `NothingLoaded`, or `NothingServedThen`, before there is one.
+    """
+    statement = COMPLETE_THROUGH_AS_OF if as_of else COMPLETE_THROUGH
+    found = await rows(connections, statement, freshness_parameters(accounts, as_of))
     if not found or found[0][0] is None:
+        if as_of is not None:
+            raise NothingServedThen(f"At {as_of.isoformat()} no usage day was complete yet. Ask as of a later moment.")
         raise NothingLoaded("No usage day has been built yet. `finops status` shows how far the pipeline is.")
     day: date = found[0][0]
     return day

@@ -1,11 +1,11 @@
 """The question and the answer of `/v1/costs`."""
 
 from calendar import monthrange
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from finops_api.errors import EmptyWindow, NothingToCompare, TooManyGroups, WindowTooLong
 from finops_api.questions import MAX_VALUES, Filtered, Member
@@ -52,6 +52,11 @@ class CostQuery(Filtered):
         description="Count days whose charges are still arriving in totals and months, too. They are always shown.",
     )
     billing_currency: list[Member] = Field([], max_length=MAX_VALUES, description="Only these currencies.")
+    as_of: AwareDatetime | None = Field(
+        None,
+        description="Answer as at this moment (with its time zone: 2026-11-03T09:00:00Z): the figures a reader was "
+        "served then, before later restatements, over the days that were complete then.",
+    )
 
     @model_validator(mode="after")
     def _names_its_days(self) -> Self:
@@ -133,6 +138,13 @@ def _month_before(day: date) -> date:
     return last_of_month_before.replace(day=min(day.day, last_of_month_before.day))
 
 
+class RestatedBy(BaseModel):
+    """By how much billed cost moved in a currency, over every account of the window."""
+
+    billing_currency: str
+    billed_cost_change: str
+
+
 class CostMeta(BaseModel):
     """How far an answer can be trusted."""
 
@@ -150,7 +162,13 @@ class CostMeta(BaseModel):
     missing_days: list[date] = Field(
         description="Days of the window, and of the one it is compared with, that are not built. They are not zeroes."
     )
-    restated_days: list[date] = Field(description="Days of the window whose total moved after it was first served.")
+    restated: bool = Field(description="Whether a figure of the window moved after it was first served.")
+    restated_days: list[date] = Field(
+        description="Days of the window whose figures moved after they were served."
+    )
+    last_restated_at: datetime | None = Field(description="When the last of them moved.")
+    restated_by: list[RestatedBy] = Field(description="By how much all restatements together moved billed cost.")
+    as_of: datetime | None = Field(description="The moment the answer is as of; None is now.")
     behind_days: list[date] = Field(
         description="Days of the window whose charges moved since they were built; they show what was last built."
     )

@@ -10,8 +10,9 @@ from finops_api.costs.models import MAX_ROWS, CostMeta, CostPage, ResolvedQuery
 from finops_api.database import rows
 from finops_api.errors import TooManyRows
 from finops_warehouse.cells import member_filter, member_key
-from finops_warehouse.freshness import BEHIND
-from finops_warehouse.semantic import DIMENSIONS, MEASURES, OTHER, table_for
+from finops_warehouse.freshness import BEHIND, BEHIND_AS_OF
+from finops_warehouse.semantic import MEASURES, OTHER, Dimension, dimension, table_for
+from finops_warehouse.tables import STAMPED_COLUMNS, aggregated_cost_data
 
 Kept = list[tuple[str, str]]
 """Currency and id of the members that an answer shows one by one."""
@@ -25,7 +26,7 @@ PERIOD_NAMES = {"daily": "usage_day", "monthly": "month", "total": None}
 
 STATEMENT = """
     with charges as (
-        select * from finops.{table}
+        select * from {table}
         where usage_day >= %(start)s and usage_day < %(end)s and {filters}
     ),
     rows as (
@@ -48,7 +49,7 @@ TOP = """
     select billing_currency, member from (
         select billing_currency, {key} as member,
             row_number() over (partition by billing_currency order by sum({first}) desc, {key}) as place
-        from finops.{table}
+        from {table}
         where usage_day >= %(start)s and usage_day < %(counted_end)s and {filters}
         group by billing_currency, {key}
     ) as ranked
@@ -66,9 +67,8 @@ META = f"""
             order by 1
         ),
         array(
-            select distinct usage_day from finops.restatements
+            select usage_day from ({BEHIND}) as behind
             where usage_day >= %(start)s and usage_day < %(end)s order by 1
-        ),
         )
 """  # noqa: S608 -- made of constants of ours
 
@@ -83,12 +83,12 @@ META_AS_OF = f"""
             select day::date from generate_series(%(asked_from)s::date, %(end)s::date - 1, interval '1 day') as day
             where not exists (select from built where partition_key = day::date::text)
             order by 1
+        ),
         array(
-            select usage_day from ({BEHIND}) as behind
+            select usage_day from ({BEHIND_AS_OF}) as behind
             where usage_day >= %(start)s and usage_day < %(end)s order by 1
         )
 """  # noqa: S608 -- made of constants of ours
-
 
 # What moved the answer: of the accounts asked for, and as of a moment only what had moved by then.
 RESTATED = """
@@ -123,6 +123,7 @@ def _relation(asked: ResolvedQuery, table: str) -> sql.Composable:
     names = [column.name for column in aggregated_cost_data.columns if column.name not in STAMPED_COLUMNS]
     return sql.SQL(SEEN).format(columns=sql.SQL(", ").join(map(sql.Identifier, names)))
 
+
 async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
     """The answer to a cost question. Raises `TooManyRows` rather than cut an answer short unseen."""
     table = "aggregated_cost_data" if asked.query.as_of else table_for({*asked.groups, *asked.query.filters()})
@@ -145,7 +146,7 @@ async def _top(connection: AsyncConnection, asked: ResolvedQuery, table: str) ->
     statement = sql.SQL(TOP).format(
         key=member_key(group),
         first=sql.Identifier(MEASURES[asked.measures[0]].column),
-        table=sql.Identifier(table),
+        table=_relation(asked, table),
         filters=_filters(asked),
     )
     parameters = {"start": asked.start, "counted_end": asked.counted_end, "top": asked.query.top, **_values(asked)}
@@ -176,7 +177,7 @@ async def _read(
         names += [_others(group) for group in groups]
     keys = [sql.SQL(PERIODS[granularity]), sql.SQL("billing_currency"), *shown]
     statement = sql.SQL(STATEMENT).format(
-        table=sql.Identifier(table),
+        table=_relation(asked, table),
         filters=_filters(asked),
         period=sql.SQL(PERIODS[granularity]),
         groups=sql.SQL(" ").join(names),
@@ -239,8 +240,9 @@ def _filters(asked: ResolvedQuery) -> sql.Composed:
     return sql.SQL(" and ").join(conditions)
 
 
-def _values(asked: ResolvedQuery) -> dict[str, list[str]]:
+def _values(asked: ResolvedQuery) -> dict[str, Any]:
     return {
+        "as_of": asked.query.as_of,
         "currencies": asked.query.billing_currency,
         **{f"is_{name}": values for name, values in asked.query.filters().items()},
     }
@@ -289,16 +291,18 @@ def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: 
 
 
 async def _meta(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> CostMeta:
-    [(version, missing, restated, behind)] = await rows(
-        connection,
-        META,
-        {
-            "table": table,
-            "asked_from": asked.previous[0] if asked.query.compare else asked.start,
-            "start": asked.start,
-            "end": asked.end,
-        },
-    )
+    as_of = asked.query.as_of
+    parameters = {
+        "table": table,
+        "asked_from": asked.previous[0] if asked.query.compare else asked.start,
+        "start": asked.start,
+        "end": asked.end,
+        "as_of": as_of,
+        "accounts": asked.query.billing_account or None,
+        "currencies": asked.query.billing_currency,
+    }
+    [(version, missing, behind)] = await rows(connection, META_AS_OF if as_of else META, parameters)
+    [(restated, last_restated_at, changes)] = await rows(connection, RESTATED, parameters)
     counted_through = asked.counted_end - timedelta(days=1)
     return CostMeta(
         start=asked.start,
@@ -313,7 +317,11 @@ async def _meta(connection: AsyncConnection, asked: ResolvedQuery, table: str) -
         counted_through=counted_through if counted_through >= asked.start else None,
         estimated=asked.end - timedelta(days=1) > asked.complete_through,
         missing_days=missing,
+        restated=bool(restated),
         restated_days=restated,
+        last_restated_at=last_restated_at,
+        restated_by=changes,
+        as_of=as_of,
         behind_days=behind,
         previous_start=asked.previous[0] if asked.query.compare else None,
         previous_end=asked.previous[1] if asked.query.compare else None,

@@ -15,6 +15,7 @@ from finops_api.errors import (
     EmptyWindow,
     NotAllowed,
     NothingLoaded,
+    NothingServedThen,
     NothingToCompare,
     TooManyGroups,
     TooManyRows,
@@ -26,8 +27,8 @@ from finops_api.questions import each_once
 router = APIRouter(prefix="/v1/costs", tags=["costs"])
 
 REFUSALS = documented(
-    AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NotAllowed, NothingLoaded,
-    DatabaseUnreachable,
+    AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen,
+    NotAllowed, NothingLoaded, DatabaseUnreachable,
 )  # fmt: skip
 
 
@@ -38,7 +39,9 @@ async def list_costs(
     """Cost by day, month or as one total, by up to three dimensions.
 
     `end` is not included. Amounts are decimal strings; a row has one currency, and currencies are never added.
-    Days whose charges are still arriving are marked `estimated` and are in no total.
+    Days whose charges are still arriving are marked `estimated` and are in no total. With `as_of` the answer is the
+    one a reader got at that moment.
     """
     async with snapshot(pool) as moment:
-        return await costs(moment, query.resolved(await last_complete_day(moment)))
+        complete = await last_complete_day(moment, query.billing_account, query.as_of)
+        return await costs(moment, query.resolved(complete))

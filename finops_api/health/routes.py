@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from finops_api.catalogue.queries import OVERVIEW
 from finops_api.database import Pool, rows
 from finops_api.errors import DatabaseUnreachable, SchemaMissing, documented
-from finops_warehouse.freshness import COMPLETE_THROUGH
+from finops_warehouse.freshness import COMPLETE_THROUGH, freshness_parameters
 
 router = APIRouter(tags=["health"])
 
@@ -52,7 +52,7 @@ async def get_metrics(request: Request, pool: Pool) -> Response:
 
 async def _measure(pool: AsyncConnectionPool, gauges: dict[str, Any]) -> None:
     overview = await rows(pool, OVERVIEW)
-    complete = await rows(pool, COMPLETE_THROUGH)
+    complete = await rows(pool, COMPLETE_THROUGH, freshness_parameters())
     gauges["finops_usage_days_behind"].set(overview[0][6])
     gauges["finops_partitions_parked"].set(overview[0][7])
     gauges["finops_data_version"].set(overview[0][4])

@@ -13,7 +13,7 @@ from finops_pipeline.assets.days import Metadata, build_each
 from finops_pipeline.assets.sql_assets import table_metadata
 from finops_pipeline.insight_days import Written, replace_day
 from finops_pipeline.partitions import LANE_TAG, MAX_DAYS_PER_RUN, usage_days
-from finops_pipeline.thoughts import ACCURACY, reader
+from finops_pipeline.thoughts import ACCURACY, MATURITY, reader, when_complete
 from finops_pipeline.warehouse import Warehouse, quiet_days
 from finops_warehouse import ledger
 from finops_warehouse.freshness import complete_through
@@ -39,6 +39,15 @@ def insight(
 
 
 COSTS = "cost_by_project_service_daily"
+
+
+@insight(
+    dg.AssetDep("aggregated_cost_data", partition_mapping=days_back(120)),
+    metadata=table_metadata(MATURITY, MATURITY.header.columns),
+)
+def cost_maturity(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
+    """How long the cost of a usage day takes to become final, by service; and from when an account is complete."""
+    _build(context, warehouse)
 
 
 @insight(dg.AssetDep(COSTS, partition_mapping=days_back(185)), dg.AssetDep("aggregated_cost_data"))
@@ -68,7 +77,7 @@ def savings_recommendations(context: dg.AssetExecutionContext, warehouse: Wareho
 def _build(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
     asset = context.asset_key.path[-1]
     with warehouse.connection() as connection:
-        read = reader(asset, connection, quiet_days(warehouse.settings))
+        read = reader(asset, connection, quiet_days(warehouse.settings), when_complete(warehouse.settings))
 
         def build(key: str) -> Metadata:
             day = date.fromisoformat(key)

@@ -1,0 +1,1 @@
+"""What moved after it was served: before, after, why, and which export days brought it."""
