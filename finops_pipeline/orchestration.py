@@ -342,6 +342,10 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
         for days in contiguous(dirty):
             say(f"usage days {days[0]} to {days[-1]}: rebuilding")
             failures += _run(instance, "rebuild_usage_days", range_tags([day.isoformat() for day in days]))
+        if settings.invoices_dir is not None:
+            dropped = invoices.take_dropped(connection, settings.invoices_dir)
+            failures += [f"  {file.refused_because}" for file in dropped if file.refused_because]
+        invoices.seal_what_closed(connection)
         months = sorted({item.partition_key for item in ledger.behind(connection, {}, monthly_tables())})
         for month in months:
             say(f"invoice month {month}: adding up")
@@ -361,10 +365,6 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
     return Synced(tuple(changed), tuple(dirty), tuple(months), tuple(thought))
 
 
-def _vanished(source: BillingSource, days: list[date]) -> str:
-    return (
-        f"  {source.url} no longer holds export days that were loaded: {', '.join(map(str, days))} "
-        "(did its partitions expire?). Their charges are kept as they are."
 def _follow_rules(connection: psycopg.Connection, settings: Settings, say: Say) -> list[str]:
     """Apply the rules of DIMENSIONS_FILE if they changed. Bad ones fail; costs follow by the rules in force."""
     try:
@@ -376,6 +376,10 @@ def _follow_rules(connection: psycopg.Connection, settings: Settings, say: Say) 
     return []
 
 
+def _vanished(source: BillingSource, days: list[date]) -> str:
+    return (
+        f"  {source.url} no longer holds export days that were loaded: {', '.join(map(str, days))} "
+        "(did its partitions expire?). Their charges are kept as they are."
     )
 
 

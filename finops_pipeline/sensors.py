@@ -100,6 +100,9 @@ def moved_invoice_months(
     if a_backfill_is_at_work(context.instance):
         return STAND_BACK
     with warehouse.connection() as connection:
+        for dropped in _take_dropped(connection, warehouse):
+            context.log.warning(f"Refused: {dropped.refused_because}")
+        invoices.seal_what_closed(connection)
         behind = ledger.behind(connection, daily_inputs(), monthly_tables())
     if any(item.asset in daily_inputs() for item in behind):
         return dg.SkipReason("Usage days are being rebuilt; their months follow.")
@@ -185,6 +188,17 @@ def tell_of_failed_runs(context: dg.RunFailureSensorContext, warehouse: Warehous
     )
 
 
+def _take_dropped(connection: psycopg.Connection, warehouse: Warehouse) -> list[invoices.Dropped]:
+    """Take what lies in INVOICES_DIR. Returns the files that were refused, and tells of them."""
+    folder = warehouse.settings.invoices_dir
+    if folder is None:
+        return []
+    refused = [dropped for dropped in invoices.take_dropped(connection, folder) if dropped.refused_because]
+    if refused:
+        _post(warehouse, {"text": "Invoice files refused: " + " ".join(str(file.refused_because) for file in refused)})
+    return refused
+
+
 def _post(warehouse: Warehouse, body: dict[str, object]) -> None:
     webhook = warehouse.settings.alert_webhook_url
     if webhook is None:
@@ -196,6 +210,17 @@ def _post(warehouse: Warehouse, body: dict[str, object]) -> None:
         urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
     except OSError as error:
         raise FinopsError(f"The webhook of ALERT_WEBHOOK_URL did not take the alert: {error}") from None
+
+
+def _follow_rules(context: dg.SensorEvaluationContext, warehouse: Warehouse, connection: psycopg.Connection) -> None:
+    """Apply the rules of DIMENSIONS_FILE if they changed. Bad ones are told; costs follow by the rules in force."""
+    try:
+        change = follow(connection, warehouse.settings)
+    except BadRules as refused:
+        context.log.warning(f"The rules of custom dimensions are refused, the ones in force stay: {refused}")
+        return
+    if change.changed:
+        context.log.info(f"Rules of custom dimensions, version {change.version}: {len(change.usage_days)} days follow.")
 
 
 def requests(days: Iterable[date]) -> list[dg.RunRequest]:
@@ -212,19 +237,6 @@ def a_backfill_is_at_work(instance: DagsterInstance) -> bool:
 
 
 def in_flight(instance: DagsterInstance, job_name: str) -> set[str]:
-def _follow_rules(
-    context: dg.SensorEvaluationContext, warehouse: Warehouse, connection: psycopg.Connection
-) -> None:
-    """Apply the rules of DIMENSIONS_FILE if they changed. Bad ones are told; costs follow by the rules in force."""
-    try:
-        change = follow(connection, warehouse.settings)
-    except BadRules as refused:
-        context.log.warning(f"The rules of custom dimensions are refused, the ones in force stay: {refused}")
-        return
-    if change.changed:
-        context.log.info(f"Rules of custom dimensions, version {change.version}: {len(change.usage_days)} days follow.")
-
-
     """The daily or monthly partitions that unfinished runs of this job, or of a backfill, are working on."""
     runs = instance.get_runs(RunsFilter(statuses=UNFINISHED))
     return {key for run in runs if run.job_name in (job_name, "__ASSET_JOB") for key in _keys(run.tags)}

@@ -34,7 +34,8 @@ def test_a_month_takes_its_days_and_no_others(connection: psycopg.Connection) ->
     ensure_month(connection, "aggregated_cost_data", date(2026, 10, 17))
     insert = (
         "insert into finops.aggregated_cost_data select (jsonb_populate_record(null::finops.aggregated_cost_data, "
-        "(select jsonb_object_agg(column_name, case when data_type like 'timestamp%' then '"now"' else '0' end::jsonb) from information_schema.columns where table_schema = 'finops' "
+        "(select jsonb_object_agg(column_name, case when data_type ~ 'time zone' then to_jsonb(now()) else '0' end) "
+        "from information_schema.columns where table_schema = 'finops' "
         "and table_name = 'aggregated_cost_data') || jsonb_build_object('usage_day', %s::text))).*"
     )
 
