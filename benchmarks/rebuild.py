@@ -18,6 +18,8 @@ from finops_pipeline.loading import load_export_day
 from finops_pipeline.rebuilding import rebuild_usage_day
 from finops_pipeline.sample_export import write_sample_export
 from finops_pipeline.sources.files import FilesSource
+from finops_warehouse.assignment import apply
+from finops_warehouse.dimensions import default_rules
 from finops_warehouse.sql_models import postgres_models
 
 LAST_DAY = date(2026, 10, 20)
@@ -60,6 +62,7 @@ def main() -> None:
     """Measure and print."""
     medians = {}
     with warehouse() as (connection, folder):
+        apply(connection, default_rules(), "dimensions.yaml")
         export = write_sample_export(
             folder / "export", days=365, rows_per_day=ROWS_PER_DAY, seed=1, last_export_day=LAST_DAY
         )

@@ -2,7 +2,8 @@
 
 * ApiError                       500
   x BadQuestion                  422   asking again changes nothing
-    - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen
+    - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen,
+      UnknownDimension, NotAddable
   x NotAllowed                   401   a token is needed
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NotYet                       503   asking again later may work
@@ -63,6 +64,14 @@ class EmptyWindow(BadQuestion):
 
 class WindowTooLong(BadQuestion):
     """More days than one answer holds."""
+
+
+class UnknownDimension(BadQuestion):
+    """There is no such dimension: neither a built-in one nor one of the rules in force."""
+
+
+class NotAddable(BadQuestion):
+    """A sum that would be no amount of anything; the detail says why."""
 
 
 class TooManyGroups(BadQuestion):

@@ -29,6 +29,12 @@ class Question(BaseModel):
         return self
 
 
+CustomName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,44}$")]
+"""A dimension of the user's own; whether there is one of that name, the rules in force say."""
+
+CustomMember = Annotated[str, Field(max_length=600, pattern=r"^[a-z][a-z0-9_]{0,44}:")]
+
+
 class Filtered(Question):
     """A filter for each dimension; `(unattributed)` is the member of charges that have none."""
 
@@ -40,10 +46,28 @@ class Filtered(Question):
     region: list[Member] = Field([], max_length=MAX_VALUES)
     charge_category: list[Member] = Field([], max_length=MAX_VALUES)
     cost_type: list[Member] = Field([], max_length=MAX_VALUES)
+    custom: list[CustomMember] = Field(
+        [],
+        max_length=MAX_VALUES,
+        description="Members of custom dimensions: `team:shop`, or `team_rule:default` for who assigned them. Of one "
+        "dimension any of them, of several dimensions all of them.",
+    )
 
     def filters(self) -> dict[str, list[str]]:
-        """The members asked for, by dimension."""
+        """The members asked for, by dimension, built-in or custom."""
+        return {**self.built_in_filters(), **self.custom_filters()}
+
+    def built_in_filters(self) -> dict[str, list[str]]:
+        """The members asked for of built-in dimensions."""
         return {name: values for name in DIMENSIONS if (values := getattr(self, name))}
+
+    def custom_filters(self) -> dict[str, list[str]]:
+        """The members asked for of custom dimensions."""
+        found: dict[str, list[str]] = {}
+        for asked in self.custom:
+            name, _, member = asked.partition(":")
+            found.setdefault(name, []).append(member)
+        return found
 
 
 def _texts(value: object) -> list[str]:

@@ -25,6 +25,7 @@ class Cell(BaseModel):
     end: date
     billing_currency: str
     filters: Mapping[str, list[str]] = Field(default={}, description="Members by dimension, ids or names.")
+    custom: Mapping[str, list[str]] = Field(default={}, description="Members by custom dimension.")
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
@@ -38,6 +39,11 @@ class Cell(BaseModel):
         return self
 
     @property
+    def members(self) -> dict[str, list[str]]:
+        """The members it is of, by dimension, built-in or custom."""
+        return {**self.filters, **self.custom}
+
+    @property
     def last_day(self) -> date:
         """The last day that is included."""
         return self.end - timedelta(days=1)
@@ -45,17 +51,21 @@ class Cell(BaseModel):
     @property
     def table(self) -> str:
         """The smallest served table that holds it."""
-        return table_for(set(self.filters))
+        return table_for(set(self.members))
 
 
 Value = Callable[[str, Any], sql.Composable]
 """How a value gets into a statement: as a placeholder of that name, or as a literal."""
 
 CHARGES = """
-    with charges as ({charges})
+    with charges as (
+        select staged.*, finops.members_of(assignment) as custom, finops.rules_of(assignment) as assigned_by
+        from ({charges}) as staged
+    )
     select {what} from charges where {conditions} and {measure} <> 0
 """
 """Read from the text the facts are made of; whoever opens a cell compares the two sums."""
+
 
 def cell_value(cell: Cell) -> tuple[sql.Composed, dict[str, Any]]:
     """The statement that adds the cell up from its served table, as one row of one numeric; 0 when nothing is there."""
@@ -112,17 +122,20 @@ def _conditions(cell: Cell, value: Value) -> sql.Composed:
         sql.SQL("usage_day >= {}").format(value("start", cell.start)),
         sql.SQL("usage_day < {}").format(value("end", cell.end)),
         sql.SQL("billing_currency = {}").format(value("billing_currency", cell.billing_currency)),
-        *(member_filter(name, value(f"is_{name}", list(members))) for name, members in cell.filters.items()),
+        *(member_filter(name, value(f"is_{name}", list(members))) for name, members in cell.members.items()),
     ]
     return sql.SQL(" and ").join(conditions)
 
 
+def member_column(of: Dimension) -> sql.Composable:
+    """A member's id as tables hold it; NULL where a charge has none."""
+    column = sql.Identifier(of.column)
+    return column if of.json_key is None else sql.SQL("({} ->> {})").format(column, sql.Literal(of.json_key))
+
+
 def member_key(of: Dimension) -> sql.Composed:
     """A member's id; charges without one are a member of their own, never left out."""
-    column: sql.Composable = sql.Identifier(of.column)
-    if of.json_key is not None:
-        column = sql.SQL("{} ->> {}").format(column, sql.Literal(of.json_key))
-    return sql.SQL("coalesce({}, {})").format(column, sql.Literal(UNATTRIBUTED))
+    return sql.SQL("coalesce({}, {})").format(member_column(of), sql.Literal(UNATTRIBUTED))
 
 
 def member_filter(name: str, members: sql.Composable) -> sql.Composed:

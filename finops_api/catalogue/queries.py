@@ -1,6 +1,6 @@
 """What is known of the tables as a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -8,10 +8,13 @@ from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
 
 from finops_api.database import rows
-from finops_api.errors import NothingLoaded, NothingServedThen
+from finops_api.errors import NothingLoaded, NothingServedThen, UnknownDimension
+from finops_warehouse.assignment import APPLIED
+from finops_warehouse.cells import member_column
+from finops_warehouse.dimensions import Rules
 from finops_warehouse.freshness import BEHIND, COMPLETE_THROUGH, COMPLETE_THROUGH_AS_OF, freshness_parameters
 from finops_warehouse.invoices import STATE
-from finops_warehouse.semantic import DIMENSIONS, UNATTRIBUTED, table_for
+from finops_warehouse.semantic import DIMENSIONS, UNATTRIBUTED, dimension, table_for
 
 MAX_VALUES = 500
 
@@ -33,10 +36,29 @@ async def last_complete_day(
     return day
 
 
+async def applied_rules(connections: AsyncConnectionPool | AsyncConnection) -> tuple[int | None, Rules]:
+    """The rules in force with their version; none before any were applied."""
+    found = await rows(connections, APPLIED)
+    return (found[0][0], Rules.model_validate(found[0][1])) if found else (None, Rules())
+
+
+async def refuse_unknown(connections: AsyncConnectionPool | AsyncConnection, names: Iterable[str]) -> None:
+    """Raises `UnknownDimension`, listing what there is, unless every one of the dimensions is there."""
+    not_built_in = [name for name in names if name not in DIMENSIONS]
+    if not not_built_in:
+        return
+    _, rules = await applied_rules(connections)
+    custom = rules.semantic()
+    unknown = sorted(name for name in not_built_in if name not in custom)
+    if unknown:
+        raise UnknownDimension(
+            f"There is no dimension {', '.join(unknown)}. There are: {', '.join([*DIMENSIONS, *custom])}."
+        )
+
+
 async def members(connections: AsyncConnectionPool, name: str, search: str, limit: int) -> list[dict[str, Any]]:
     """The members of a dimension whose id or name holds `search`, in the order of their names."""
-    dimension = DIMENSIONS[name]
-    shown = dimension.name_column or dimension.column
+    of = dimension(name)
     statement = sql.SQL(
         """
         select json_build_object('id', coalesce({id}, {unattributed}), 'name', max({shown}))
@@ -45,8 +67,8 @@ async def members(connections: AsyncConnectionPool, name: str, search: str, limi
         group by {id} order by max({shown}) nulls last, {id} limit %(limit)s
         """
     ).format(
-        id=sql.Identifier(dimension.column),
-        shown=sql.Identifier(shown),
+        id=member_column(of),
+        shown=sql.Identifier(of.name_column) if of.name_column else member_column(of),
         unattributed=sql.Literal(UNATTRIBUTED),
         table=sql.Identifier("finops", table_for({name})),
     )

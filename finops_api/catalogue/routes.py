@@ -7,11 +7,20 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from finops_api.access import Reader
-from finops_api.catalogue.queries import MAX_VALUES, OVERVIEW, last_complete_day, members
+from finops_api.catalogue.queries import (
+    MAX_VALUES,
+    OVERVIEW,
+    applied_rules,
+    last_complete_day,
+    members,
+    refuse_unknown,
+)
 from finops_api.costs.models import DimensionName
 from finops_api.database import Pool, rows, snapshot
-from finops_api.errors import BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, documented
-from finops_warehouse.semantic import DIMENSIONS, MEASURES
+from finops_api.errors import BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, UnknownDimension, documented
+from finops_api.questions import CustomName
+from finops_warehouse.dimensions import Rules
+from finops_warehouse.semantic import DIMENSIONS, MEASURES, Dimension
 from finops_warehouse.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
@@ -23,6 +32,11 @@ class DimensionInfo(BaseModel):
     name: str
     focus_name: str | None
     description: str
+    custom: bool = Field(description="Whether the rules in force make it; filtered by as `custom=name:member`.")
+    sources: list[str] = Field(
+        description="Of a custom dimension: where its members come from, the first first."
+    )
+    default_member: str | None = Field(description="Of a custom dimension: the member of charges no source knows.")
 
 
 class MeasureInfo(BaseModel):
@@ -38,6 +52,7 @@ class MeasureInfo(BaseModel):
 class Catalogue(BaseModel):
     """What can be asked."""
 
+    rules_version: int | None = Field(description="Version of the rules of custom dimensions; null before any.")
     dimensions: list[DimensionInfo]
     measures: list[MeasureInfo]
 
@@ -84,12 +99,25 @@ class Meta(BaseModel):
     insights_engine: str = Field(description="Who wrote the newest insight: `rules`, or a provider and model.")
 
 
-@router.get("/dimensions", operation_id="listDimensions", responses=documented(NotAllowed))
-async def list_dimensions(_: Reader) -> Catalogue:
-    """Every dimension and measure there is."""
+@router.get("/dimensions", operation_id="listDimensions", responses=documented(NotAllowed, DatabaseUnreachable))
+async def list_dimensions(pool: Pool, _: Reader) -> Catalogue:
+    """Every dimension and measure there is; custom dimensions are those of the rules in force."""
+    version, rules = await applied_rules(pool)
     return Catalogue(
+        rules_version=version,
         dimensions=[
-            DimensionInfo(name=d.name, focus_name=d.focus_name, description=d.description) for d in DIMENSIONS.values()
+            *(
+                DimensionInfo(
+                    name=d.name,
+                    focus_name=d.focus_name,
+                    description=d.description,
+                    custom=False,
+                    sources=[],
+                    default_member=None,
+                )
+                for d in DIMENSIONS.values()
+            ),
+            *(_custom(rules, d) for d in rules.semantic().values()),
         ],
         measures=[
             MeasureInfo(
@@ -104,19 +132,32 @@ async def list_dimensions(_: Reader) -> Catalogue:
     )
 
 
+def _custom(rules: Rules, of: Dimension) -> DimensionInfo:
+    is_rule = of.name not in rules.by_name
+    return DimensionInfo(
+        name=of.name,
+        focus_name=None,
+        description=of.description,
+        custom=True,
+        sources=[] if is_rule else [source.rule for source in rules.by_name[of.name].sources],
+        default_member=None if is_rule else rules.by_name[of.name].default,
+    )
+
+
 @router.get(
     "/dimensions/{name}/members",
     operation_id="listMembers",
-    responses=documented(BadQuestion, NotAllowed, DatabaseUnreachable),
+    responses=documented(BadQuestion, UnknownDimension, NotAllowed, DatabaseUnreachable),
 )
 async def list_members(
-    name: DimensionName,
+    name: DimensionName | CustomName,
     pool: Pool,
     _: Reader,
     search: Annotated[str, Query(max_length=100, pattern=r"^[^\x00]*$", description="Part of an id or name.")] = "",
     limit: Annotated[int, Query(ge=1, le=MAX_VALUES)] = 100,
 ) -> Members:
     """The members of a dimension."""
+    await refuse_unknown(pool, [str(name)])
     found = await members(pool, str(name), search, limit)
     return Members(items=[MemberInfo(**member) for member in found])
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from finops_api.errors import EmptyWindow, NothingToCompare, TooManyGroups, WindowTooLong
-from finops_api.questions import MAX_VALUES, Filtered, Member
+from finops_api.questions import MAX_VALUES, CustomName, Filtered, Member
 from finops_warehouse.semantic import DIMENSIONS, MEASURES
 
 MAX_DAYS = 1100
@@ -33,7 +33,9 @@ class CostQuery(Filtered):
     granularity: Literal["daily", "monthly", "total"] = Field(
         "daily", description="A row a usage day, a month, or one."
     )
-    group_by: list[DimensionName] = Field([], description="Up to three dimensions.")
+    group_by: list[DimensionName | CustomName] = Field(
+        [], description="Up to three dimensions, built-in or custom: `/v1/dimensions` lists them."
+    )
     measure: list[MeasureName] = Field([MeasureName("billed_cost")], description="What to add up.")
     compare: Literal["previous", "previous_month"] | None = Field(
         None,
@@ -65,6 +67,10 @@ class CostQuery(Filtered):
         if not self.window and not (self.start and self.end):
             raise ValueError("give start and end (end is not included), or window")
         return self
+
+    def dimensions(self) -> set[str]:
+        """Every dimension that is grouped or filtered by."""
+        return {*map(str, self.group_by), *self.filters()}
 
     def resolved(self, complete_through: date) -> "ResolvedQuery":
         """The question with its days settled. Raises a `BadQuestion` when it has no answer."""
@@ -163,9 +169,7 @@ class CostMeta(BaseModel):
         description="Days of the window, and of the one it is compared with, that are not built. They are not zeroes."
     )
     restated: bool = Field(description="Whether a figure of the window moved after it was first served.")
-    restated_days: list[date] = Field(
-        description="Days of the window whose figures moved after they were served."
-    )
+    restated_days: list[date] = Field(description="Days of the window whose figures moved after they were served.")
     last_restated_at: datetime | None = Field(description="When the last of them moved.")
     restated_by: list[RestatedBy] = Field(description="By how much all restatements together moved billed cost.")
     as_of: datetime | None = Field(description="The moment the answer is as of; None is now.")

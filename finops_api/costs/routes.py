@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from finops_api.access import Reader
-from finops_api.catalogue.queries import last_complete_day
+from finops_api.catalogue.queries import last_complete_day, refuse_unknown
 from finops_api.costs.models import CostPage, CostQuery
 from finops_api.costs.queries import costs
 from finops_api.database import Pool, snapshot
@@ -13,12 +13,14 @@ from finops_api.errors import (
     AskedTwice,
     DatabaseUnreachable,
     EmptyWindow,
+    NotAddable,
     NotAllowed,
     NothingLoaded,
     NothingServedThen,
     NothingToCompare,
     TooManyGroups,
     TooManyRows,
+    UnknownDimension,
     WindowTooLong,
     documented,
 )
@@ -27,8 +29,8 @@ from finops_api.questions import each_once
 router = APIRouter(prefix="/v1/costs", tags=["costs"])
 
 REFUSALS = documented(
-    AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen,
-    NotAllowed, NothingLoaded, DatabaseUnreachable,
+    AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, UnknownDimension, NotAddable, NothingToCompare,
+    NothingServedThen, NotAllowed, NothingLoaded, DatabaseUnreachable,
 )  # fmt: skip
 
 
@@ -44,4 +46,5 @@ async def list_costs(
     """
     async with snapshot(pool) as moment:
         complete = await last_complete_day(moment, query.billing_account, query.as_of)
+        await refuse_unknown(moment, query.dimensions())
         return await costs(moment, query.resolved(complete))

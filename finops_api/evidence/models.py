@@ -55,7 +55,8 @@ class EvidenceQuery(Filtered):
             start=self.start,
             end=self.end,
             billing_currency=self.billing_currency,
-            filters=self.filters(),
+            filters=self.built_in_filters(),
+            custom=self.custom_filters(),
         )
 
 
@@ -83,6 +84,8 @@ class ChargeInfo(BaseModel):
     region: str | None
     cost_type: str
     resource_name: str | None
+    custom: dict[str, str] = Field(description="Its member by custom dimension.")
+    assigned_by: dict[str, str] = Field(description="By custom dimension, the rule that assigned it.")
     consumed_quantity: str | None
     consumed_unit: str | None
     cost: str
@@ -98,6 +101,7 @@ class CellInfo(BaseModel):
     end: date
     billing_currency: str
     filters: Mapping[str, list[str]]
+    custom: Mapping[str, list[str]]
 
 
 class Evidence(BaseModel):

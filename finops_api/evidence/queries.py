@@ -29,20 +29,32 @@ CHARGE = """
         'export_day', export_day, 'usage_day', usage_day, 'invoice_month', invoice_month,
         'project', sub_account_id, 'project_name', sub_account_name, 'service_name', service_name,
         'sku_description', sku_description, 'region', region_id, 'cost_type', cost_type,
-        'resource_name', resource_name, 'consumed_quantity', consumed_quantity::text, 'consumed_unit', consumed_unit,
+        'resource_name', resource_name, 'custom', custom, 'assigned_by', assigned_by,
+        'consumed_quantity', consumed_quantity::text, 'consumed_unit', consumed_unit,
         'cost', trim_scale(cost)::text, 'billed_cost', trim_scale(billed_cost)::text,
-        'value', trim_scale({measure}::numeric)::text
+        'value', trim_scale(value)::text
     )
 """
+COLUMNS = """
+    export_day, row_hash, occurrence, usage_day, invoice_month, sub_account_id, sub_account_name, service_name,
+    sku_description, region_id, cost_type, resource_name, custom, assigned_by, consumed_quantity, consumed_unit,
+    cost, billed_cost,
+    {measure}::numeric as value
+"""
+# Two scans, and neither keeps the rows: of half a million of them, only a page becomes JSON.
 PAGE = """
-    with found as ({charges}),
+    with found as not materialized ({charges}),
     page as (
-        select charge from found order by abs(value) desc, row limit {limit} offset {offset}
-    )
+        select * from found order by abs(value) desc, export_day, row_hash, occurrence limit {limit} offset {offset}
+    ),
+    total as (select count(*) as charges, coalesce(sum(value), 0)::numeric as value from found)
     select
-        (select coalesce(json_agg(charge), '[]') from page),
-        (select count(*) from found),
-        (select coalesce(sum(value), 0)::numeric from found)
+        (
+            select coalesce(json_agg({charge} order by abs(value) desc, export_day, row_hash, occurrence), '[]')
+            from page
+        ),
+        total.charges, total.value
+    from total
 """
 
 
@@ -201,7 +213,7 @@ def _formatted(fact: Fact, value: Decimal | None) -> str:
 
 def _label(cell: Cell) -> str:
     days = f"{cell.start}" if cell.start == cell.last_day else f"{cell.start} to {cell.last_day}"
-    members = "; ".join(f"{name} {', '.join(values)}" for name, values in cell.filters.items())
+    members = "; ".join(f"{name} {', '.join(values)}" for name, values in cell.members.items())
     return f"{cell.measure}, {days}, {members or 'everything'} in {cell.billing_currency}"
 
 
@@ -224,7 +236,7 @@ def _cell_of(facts: Mapping[str, Fact], fact: Fact) -> Cell | None:
 
 def _joined(cells: list[Cell]) -> Cell:
     cells = sorted(cells, key=lambda cell: cell.start)
-    alike = all((cell.measure, cell.filters) == (cells[0].measure, cells[0].filters) for cell in cells)
+    alike = all((cell.measure, cell.members) == (cells[0].measure, cells[0].members) for cell in cells)
     neighbours = all(left.end == right.start for left, right in pairwise(cells))
     return cells[0].model_copy(update={"end": cells[-1].end}) if alike and neighbours else cells[0]
 
@@ -245,12 +257,12 @@ def _part(fact: Fact, operator: str, now: Mapping[str, Decimal | None]) -> Formu
 
 
 async def _page(connection: AsyncConnection, cell: Cell, asked: EvidenceQuery) -> tuple[list[Any], int, Decimal]:
-    measure = raw_measure(cell.measure)
-    what = sql.SQL("{} as charge, {}::numeric as value, (export_day, row_hash, occurrence) as row").format(
-        sql.SQL(CHARGE).format(measure=measure), measure
-    )
+    what = sql.SQL(COLUMNS).format(measure=raw_measure(cell.measure))
     statement = sql.SQL(PAGE).format(
-        charges=cell_charges(cell, what), limit=sql.Literal(asked.limit), offset=sql.Literal(asked.offset)
+        charges=cell_charges(cell, what),
+        charge=sql.SQL(CHARGE),
+        limit=sql.Literal(asked.limit),
+        offset=sql.Literal(asked.offset),
     )
     [(charges, count, total)] = await rows(connection, statement)
     return charges, count, total

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from finops_api.access import Reader
+from finops_api.catalogue.queries import refuse_unknown
 from finops_api.database import Pool, snapshot
 from finops_api.errors import (
     AskedTwice,
@@ -16,6 +17,7 @@ from finops_api.errors import (
     DatabaseUnreachable,
     EmptyWindow,
     NotAllowed,
+    UnknownDimension,
     UnknownFigure,
     documented,
 )
@@ -25,7 +27,9 @@ from finops_api.questions import each_once
 
 router = APIRouter(prefix="/v1", tags=["evidence"])
 
-REFUSALS = documented(BadQuestion, AskedTwice, EmptyWindow, UnknownFigure, NotAllowed, DatabaseUnreachable)
+REFUSALS = documented(
+    BadQuestion, AskedTwice, EmptyWindow, UnknownDimension, UnknownFigure, NotAllowed, DatabaseUnreachable
+)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -38,6 +42,7 @@ async def get_evidence(
     Their sum over all pages is `rows_sum`; `matches` says whether it is what the served tables say.
     """
     async with snapshot(pool) as moment:
+        await refuse_unknown(moment, query.custom_filters())
         return await evidence(moment, query)
 
 
@@ -47,6 +52,7 @@ async def download_evidence(
 ) -> StreamingResponse:
     """All charges behind a number, as CSV."""
     async with snapshot(pool) as moment:  # refused before a byte is sent
+        await refuse_unknown(moment, query.custom_filters())
         await evidence(moment, query.model_copy(update={"limit": 1, "offset": 0}))
 
     async def lines() -> AsyncIterator[str]:

@@ -7,6 +7,7 @@ import httpx
 import psycopg
 import pytest
 
+from finops_warehouse.dimensions import default_rules
 from finops_warehouse.semantic import DIMENSIONS, MEASURES
 
 
@@ -14,15 +15,16 @@ def test_everything_that_can_be_asked_is_listed(api: httpx.Client) -> None:
     """A menu is made from this list, and each of its entries must be one that /v1/costs takes."""
     told = api.get("/v1/dimensions").json()
 
-    assert list(DIMENSIONS) == [dimension["name"] for dimension in told["dimensions"]]
+    custom = default_rules().semantic()
+    assert [*DIMENSIONS, *custom] == [dimension["name"] for dimension in told["dimensions"]]
     assert list(MEASURES) == [measure["name"] for measure in told["measures"]]
-    for name in DIMENSIONS:
+    for name in [*DIMENSIONS, *custom]:
         assert api.get(f"/v1/costs?window=7d&granularity=total&group_by={name}").status_code == 200
     for name in MEASURES:
         assert api.get(f"/v1/costs?window=7d&granularity=total&measure={name}").status_code == 200
 
 
-@pytest.mark.parametrize("name", DIMENSIONS)
+@pytest.mark.parametrize("name", [*DIMENSIONS, *default_rules().semantic()])
 def test_the_members_are_those_that_costs_have(api: httpx.Client, name: str) -> None:
     """Whatever is offered to filter by has costs, and whatever has costs is offered."""
     members = api.get(f"/v1/dimensions/{name}/members?limit=500").json()["items"]

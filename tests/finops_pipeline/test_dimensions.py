@@ -116,7 +116,7 @@ def test_folders_are_those_of_the_day_of_use(export: Export, road: Road) -> None
         return {"id": "p", "name": "p", "labels": [], "ancestors": ancestors}
 
     export.write("2026-08-03", [
-        charge(10, start="2026-08-01T20:00", **{"project": "p"}) | {"project": in_folder("Old")},
+        charge(10, start="2026-08-01T20:00") | {"project": in_folder("Old")},
         charge(5, start="2026-08-02T20:00") | {"project": in_folder("New")},
     ])  # fmt: skip
     road.walk()
