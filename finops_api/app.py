@@ -12,6 +12,7 @@ from finops_api.catalogue.routes import router as catalogue
 from finops_api.costs.routes import router as costs
 from finops_api.database import pool
 from finops_api.evidence.routes import router as evidence
+from finops_api.focus.routes import router as focus
 from finops_api.health.routes import router as health
 from finops_api.insights.routes import router as insights
 from finops_api.invoices.routes import router as invoices
@@ -60,7 +61,7 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
-    for router in (costs, catalogue, restatements, maturity, invoices, insights, evidence, health):
+    for router in (costs, catalogue, restatements, maturity, invoices, insights, evidence, focus, health):
         app.include_router(router)
     dashboard.install(app)
     return app

@@ -13,11 +13,14 @@ import dagster as dg
 from finops_pipeline.partitions import RANGE_END_TAG, RANGE_START_TAG
 from finops_pipeline.warehouse import Warehouse
 from finops_warehouse import identities
+from finops_warehouse.focus import conformance
+from finops_warehouse.focus.conformance import Counted
 from finops_warehouse.freshness import complete_through
 from finops_warehouse.identities import Difference, Identity
 
 MAX_LISTED = 50
 LEAST_COVERAGE, MOST_COVERAGE = Decimal("0.90"), Decimal("0.99")
+LEAST_CONFORMANCE = Decimal(99)
 STALE_AFTER_DAYS = 4  # Google's own charges take up to two days; two more are ours to explain
 
 
@@ -38,6 +41,7 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
         closed_months_stand_still,
         usage_days_are_recent,
         forecasts_keep_their_word,
+        rows_conform_to_focus,
     ]
 
 
@@ -112,6 +116,30 @@ def forecasts_keep_their_word(warehouse: Warehouse) -> dg.AssetCheckResult:
         passed=points == 0 or (LEAST_COVERAGE <= coverage <= MOST_COVERAGE and wape <= floor),
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"points": points, "coverage_95": str(coverage), "wape": str(wape), "floor_wape": str(floor)},
+    )
+
+
+@dg.asset_check(asset="focus_conformance")
+def rows_conform_to_focus(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
+    """At least 99 % of the Static rules of FOCUS that apply to the run's days hold; those that fail are named."""
+    first, last = partition_window(context)
+    with warehouse.connection() as connection:
+        found = connection.execute(conformance.FOUND, {"first": first, "last": last}).fetchall()
+    judged = conformance.verdicts({rule_id: Counted(*counts) for rule_id, *counts in found})
+    total = conformance.score(judged)
+    failed = [verdict for verdict in judged.values() if verdict.status == "failed" and not verdict.rule.is_composite]
+    return dg.AssetCheckResult(
+        passed=total.percent is None or total.percent >= LEAST_CONFORMANCE,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "score_percent": str(total.percent),
+            "rules_passed": total.passed,
+            "rules_failed": total.failed,
+            **{
+                verdict.rule.rule_id: f"{verdict.reason} For example {', '.join(verdict.counted.examples)}."
+                for verdict in failed[:MAX_LISTED]
+            },
+        },
     )
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import psycopg
 
+from finops_pipeline import focus_days
 from finops_pipeline.insight_days import Row
 from finops_warehouse import ledger
 from finops_warehouse.freshness import complete_through
@@ -71,8 +72,15 @@ def reader(
                 return {asset: rows}, version
 
             return recommendations
+        case focus_days.ASSET:
+            return lambda day: _alone(asset, focus_days.rows_of(connection, day))
         case _:
             raise ValueError(f"{asset} is no table of insights")
+
+
+def _alone(table: str, read: tuple[Sequence[Row], int]) -> tuple[Mapping[str, Sequence[Row]], int]:
+    rows, version = read
+    return {table: rows}, version
 
 
 def _judged(connection: psycopg.Connection, day: date) -> tuple[Mapping[str, Sequence[Row]], int]:

@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 
 from finops_warehouse.embedded import EmbeddedPostgres
 from finops_warehouse.errors import NewerSchema, WarehouseError, WarehouseUnreachable, WrongCredentials
+from finops_warehouse.focus.view import make_view
 from finops_warehouse.settings import Settings, libpq_url, sqlalchemy_url
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -71,7 +72,7 @@ def _explained(error: psycopg.OperationalError, dsn: str) -> WarehouseError:
 
 
 def init_db(settings: Settings) -> None:
-    """Bring the warehouse to this release's schema, by Alembic migrations and nothing else.
+    """Bring the warehouse to this release's schema: tables by Alembic migrations and nothing else, and the FOCUS view.
 
     Raises `NewerSchema` when a newer release has already migrated it: nothing is changed then.
     """
@@ -85,6 +86,8 @@ def init_db(settings: Settings) -> None:
         connection.commit()
         _refuse_newer(connection)
         command.upgrade(alembic_config(connection), "head")
+        with connect(settings, autocommit=True) as ours:
+            make_view(ours, settings.focus_version)
 
 
 def alembic_config(connection: sa.Connection) -> Config:

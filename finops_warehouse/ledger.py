@@ -101,6 +101,7 @@ INSIGHTS = {
     "cost_forecasts": Insight((Reach(_COSTS, back=185),), is_record=True),
     "forecast_accuracy": Insight((Reach("cost_forecasts"), Reach(_COSTS, ahead=31))),
     "savings_recommendations": Insight((Reach("aggregated_cost_data", back=90),), is_record=True),
+    "focus_conformance": Insight((Reach("aggregated_cost_data"),)),
     "llm_insights": Insight(
         (
             Reach("cost_anomalies", back=62),

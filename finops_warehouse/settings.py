@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     billing_export_url: str | None = None
     """The billing export: `file:///folder` or `bigquery://project.dataset.table`. Unset: the generated sample."""
 
+    focus_version: Literal["1.2", "1.3", "1.4"] = "1.2"
+    """Whose column names the view focus_cost_and_usage has. 1.3 and 1.4 name who provides and who hosts a service."""
+
     billing_timezone: str = "America/Los_Angeles"
     """Time zone of usage days. Google's reports and invoices count in Pacific time."""
 

@@ -4,6 +4,8 @@ The header is YAML in the first comment. Models of the Postgres dialect take nam
 and are what a table is rebuilt from, what its asset is made from and what its column lineage is read from.
 """
 
+import csv
+import io
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +19,7 @@ from finops_warehouse.tables import STAMPED_COLUMNS, metadata
 
 HEADER = re.compile(r"\A/\*\n(?P<yaml>.*?)\n\*/\n(?P<query>.*)\Z", re.DOTALL)
 PARAMETER = re.compile(r"(?<!:):([a-z_]+)\b")
-STAGED = re.compile(r"\{\{ ref\('([a-z_]+)'\) \}\}")
+REFERENCE = re.compile(r"\{\{ ref\('([a-z_]+)'\) \}\}")
 
 
 class ColumnDoc(BaseModel):
@@ -27,6 +29,8 @@ class ColumnDoc(BaseModel):
 
     description: str
     unit: str | None = None
+    type: str | None = None
+    """The PostgreSQL type, of a view's column: tables say it in `finops_warehouse/tables.py`."""
     tests: tuple[Literal["not_null"], ...] = ()
 
 
@@ -84,7 +88,9 @@ class SqlModel:
 
 @cache
 def sql_model(layer: str, table: str) -> SqlModel:
-    """The model in `dbt_like_sql/<layer>/<table>.sql`, with the text of a staging model where it says `{{ ref('…') }}`.
+    """The model in `dbt_like_sql/<layer>/<table>.sql`, with what `{{ ref('…') }}` stands for in its place.
+
+    That is the query of a model in staging/, or the rows of a CSV file in seeds/.
 
     Raises `ValueError` naming the file when its header is missing or says something we do not know.
     """
@@ -94,8 +100,21 @@ def sql_model(layer: str, table: str) -> SqlModel:
     if parts is None:
         raise ValueError(f"{path} does not begin with a /* … */ header")
     header: Any = yaml.safe_load(parts["yaml"])
-    query = STAGED.sub(lambda staged: sql_model("staging", staged[1]).query, parts["query"].strip())
+    query = REFERENCE.sub(lambda reference: _referred(reference[1]), parts["query"].strip())
     return SqlModel(table, layer, Header.model_validate(header), query, frozenset(PARAMETER.findall(query)))
+
+
+def _referred(name: str) -> str:
+    seed = files("dbt_like_sql") / "seeds" / f"{name}.csv"
+    if not seed.is_file():
+        return sql_model("staging", name).query
+    header, *rows = csv.reader(io.StringIO(seed.read_text(encoding="utf-8")))
+    values = ", ".join("(" + ", ".join(_quoted(value) for value in row) + ")" for row in rows)
+    return f"select * from (values {values}) as seed ({', '.join(header)})"  # noqa: S608 -- a file of ours
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 @cache

@@ -452,6 +452,18 @@ forecast_accuracy = sa.Table(
     comment="The rolling back-test: the forecasts published before the as-of day against what came.",
 )
 
+focus_conformance = sa.Table(
+    "focus_conformance",
+    metadata,
+    Column("usage_day", Date, nullable=False),
+    *_text("rule_id", nullable=False),
+    Column("rows_checked", BigInteger, nullable=False),
+    Column("rows_failed", BigInteger, nullable=False),
+    Column("examples", JSONB, nullable=False),
+    sa.PrimaryKeyConstraint("usage_day", "rule_id"),
+    comment="How many FOCUS rows of each usage day each rule of the specification speaks about, and which break it.",
+)
+
 savings_recommendations = sa.Table(
     "savings_recommendations",
     metadata,

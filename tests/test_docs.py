@@ -102,7 +102,7 @@ def test_every_table_is_described() -> None:
     """In docs/tables.md: what a row is and what it is for."""
     described = set(re.findall(r"^\| `([a-z_]+)` \|", (TOP / "docs/tables.md").read_text(), re.MULTILINE))
 
-    parts = {"charges"}  # staging: text in other models, no relation
+    parts = {"charges", "focus_cost_and_usage"}  # text in other models, and a view
     assert described == {table.name for table in metadata.tables.values()} | parts
     assert {path.stem for path in (TOP / "dbt_like_sql").rglob("*.sql")} <= described
 

@@ -74,6 +74,12 @@ def savings_recommendations(context: dg.AssetExecutionContext, warehouse: Wareho
     _build(context, warehouse)
 
 
+@insight(dg.AssetDep("aggregated_cost_data"))
+def focus_conformance(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
+    """The rows of a day in FOCUS columns against every rule of the specification that rows or columns can decide."""
+    _build(context, warehouse)
+
+
 def _build(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
     asset = context.asset_key.path[-1]
     with warehouse.connection() as connection:

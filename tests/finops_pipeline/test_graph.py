@@ -86,6 +86,7 @@ def test_the_graph_draws_the_road_from_the_export_to_the_invoice_and_to_the_sent
         ("aggregated_cost_data", "allocated_costs"),
         ("aggregated_cost_data", "invoice_months"),
         ("aggregated_cost_data", "cost_anomalies"),
+        ("aggregated_cost_data", "focus_conformance"),
         ("cost_by_project_service_daily", "cost_anomalies"),
         ("cost_by_project_service_daily", "cost_forecasts"),
         ("cost_by_project_service_daily", "forecast_accuracy"),

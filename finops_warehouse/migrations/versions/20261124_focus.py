@@ -1,6 +1,8 @@
 """The export in FOCUS columns, and how far it conforms."""
 
+import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0005"
 down_revision = "0004"
@@ -9,6 +11,19 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.create_table(
+        "focus_conformance",
+        sa.Column("usage_day", sa.Date(), nullable=False),
+        sa.Column("rule_id", sa.Text(), nullable=False),
+        sa.Column("rows_checked", sa.BigInteger(), nullable=False),
+        sa.Column("rows_failed", sa.BigInteger(), nullable=False),
+        sa.Column("examples", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("usage_day", "rule_id", name=op.f("focus_conformance_pkey")),
+        schema="finops",
+        comment=(
+            "How many FOCUS rows of each usage day each rule of the specification speaks about, and which break it."
+        ),
+    )
     # Effective cost is spread from now on: days that hold commitments are behind, and built again with the new rule.
     op.execute(
         "update finops.usage_day_ledger set source_version = source_version + 1, touched_at = now() "
@@ -17,4 +32,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    pass
+    op.drop_table("focus_conformance", schema="finops")

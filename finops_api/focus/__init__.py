@@ -1,0 +1,1 @@
+"""How far the rows conform to FOCUS."""
