@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
 from finops_api import dashboard, errors
+from finops_api.allocation.routes import router as allocation
 from finops_api.catalogue.routes import router as catalogue
 from finops_api.costs.routes import router as costs
 from finops_api.database import pool
@@ -61,7 +62,7 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
-    for router in (costs, catalogue, restatements, maturity, invoices, insights, evidence, focus, health):
+    for router in (costs, catalogue, allocation, restatements, maturity, invoices, insights, evidence, focus, health):
         app.include_router(router)
     dashboard.install(app)
     return app

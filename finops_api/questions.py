@@ -7,7 +7,9 @@ from typing import Annotated, Any, Self, get_origin
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from finops_api.errors import AskedTwice
+from finops_api.errors import AskedTwice, NotAddable
+from finops_warehouse import algebra
+from finops_warehouse.algebra import check_cell
 from finops_warehouse.semantic import DIMENSIONS
 
 MAX_VALUES = 100
@@ -68,6 +70,14 @@ class Filtered(Question):
             name, _, member = asked.partition(":")
             found.setdefault(name, []).append(member)
         return found
+
+
+def refuse_what_does_not_add_up(measure: str, members: dict[str, list[str]]) -> None:
+    """Raises `NotAddable` with the reason when the measure may not be added up over charges of these members."""
+    try:
+        check_cell(measure, members)
+    except algebra.NotAddable as reason:
+        raise NotAddable(str(reason)) from None
 
 
 def _texts(value: object) -> list[str]:

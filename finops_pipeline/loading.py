@@ -46,7 +46,10 @@ ARRIVALS = f"""
         sum(cost) as cost, {", ".join(f"coalesce(sum({name}), 0) as {name}" for name in CREDIT_COLUMNS)},
         sum(billed_cost) as billed_cost, max(export_time) as last_export_time,
         sum(('0x' || substr(hex(row_hash), 1, 15))::bigint) as charges_hash
-    from charges group by all order by all
+    from charges
+    group by usage_day, invoice_month, billing_account_id, billing_currency, service_name, cost_type,
+        time_bucket(interval '3 hours', export_time) -- how a day becomes final is learned to within three hours
+    order by all
 """  # noqa: S608 -- the names are our own columns'
 
 WITH_OCCURRENCE = """

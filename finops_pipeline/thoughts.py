@@ -102,10 +102,8 @@ def _learned(
     """How the costs of days that are over became final, as of a day."""
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read")
-        complete = complete_through(connection)
-        if complete is None or day > complete:
-            return {MATURITY.table: [], COMPLETENESS.table: []}, 0
-        version = ledger.insight_versions(connection, MATURITY.table, complete).get(day, 0)
+        # Not only of complete days: which those are follows from what is learned here.
+        version = ledger.insight_versions(connection, MATURITY.table, day).get(day, 0)
         values = {
             "start_day": day,
             "billing_timezone": wanted.billing_timezone,

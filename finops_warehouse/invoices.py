@@ -54,8 +54,10 @@ TO_BE_SEALED = f"""
     left join ({NEWEST_SEAL}) as seal using (invoice_month, billing_account_id, billing_currency)
     where months.closed_from <= current_date
     and (
-        months.residual = 0 and (seal.billed_cost, seal.charge_count, seal.input_hash)
-            is distinct from (months.billed_cost, months.charge_count, months.input_hash)
+        months.residual = 0 and (
+            seal.reason = 'closed' or (seal.billed_cost, seal.charge_count, seal.input_hash)
+                is distinct from (months.billed_cost, months.charge_count, months.input_hash)
+        )
         or seal.seal_id is null and months.late_charge_count = 0 and months.residual is null
             and to_date(months.invoice_month, 'YYYYMM') >=
                 (select min(export_day) from finops.export_day_ledger where row_count > 0)
@@ -64,8 +66,9 @@ TO_BE_SEALED = f"""
 """  # noqa: S608 -- made of constants of ours
 
 MOVED_AFTER_CLOSE = f"""
-    select months.invoice_month, months.billing_account_id, months.billing_currency, months.billed_cost,
-        coalesce(seal.billed_cost, months.billed_cost - months.late_billed_cost) as sealed_cost,
+    select months.invoice_month, months.billing_account_id, months.billing_currency,
+        trim_scale(months.billed_cost) as billed_cost,
+        trim_scale(coalesce(seal.billed_cost, months.billed_cost - months.late_billed_cost)) as sealed_cost,
         coalesce(months.charge_count - seal.charge_count, months.late_charge_count) as more_charges
     from finops.invoice_months as months
     left join ({NEWEST_SEAL}) as seal using (invoice_month, billing_account_id, billing_currency)

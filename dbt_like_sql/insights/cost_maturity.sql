@@ -56,7 +56,11 @@ known as (
         / finals.billed_cost as share
     from finals
     join members using (usage_day, billing_account_id, billing_currency, service_name)
-    cross join unnest(array[-12, -6, 0, 6, 12, 18, 24, 36, 48, 72, 96, 120, 168, 240, 336, 480, 720]) as ages (age_hours)
+    cross join (
+        select generate_series(-12, 48, 3) as age_hours
+        union all
+        select unnest(array[60, 72, 96, 120, 168, 240, 336, 480, 720])
+    ) as ages
     group by
         ages.age_hours, finals.usage_day, finals.billing_account_id, finals.billing_currency, finals.service_name,
         finals.billed_cost

@@ -77,11 +77,12 @@ arrived as (
         md5(string_agg(
             concat_ws(
                 ' ', arrivals.export_day, arrivals.usage_day, arrivals.service_name, arrivals.cost_type,
-                arrivals.charge_count, trim_scale(arrivals.charges_hash)
+                extract(epoch from arrivals.last_export_time), arrivals.charge_count,
+                trim_scale(arrivals.charges_hash)
             ),
             E'\n' order by
                 arrivals.export_day, arrivals.usage_day, arrivals.service_name collate "C",
-                arrivals.cost_type collate "C"
+                arrivals.cost_type collate "C", arrivals.last_export_time
         )) as input_hash
     from finops.usage_day_arrivals as arrivals cross join closing
     where arrivals.invoice_month = :invoice_month

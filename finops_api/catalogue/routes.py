@@ -20,7 +20,7 @@ from finops_api.database import Pool, rows, snapshot
 from finops_api.errors import BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, UnknownDimension, documented
 from finops_api.questions import CustomName
 from finops_warehouse.dimensions import Rules
-from finops_warehouse.semantic import DIMENSIONS, MEASURES, Dimension
+from finops_warehouse.semantic import DIMENSIONS, MEASURES, SHARES, Dimension
 from finops_warehouse.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
@@ -33,9 +33,7 @@ class DimensionInfo(BaseModel):
     focus_name: str | None
     description: str
     custom: bool = Field(description="Whether the rules in force make it; filtered by as `custom=name:member`.")
-    sources: list[str] = Field(
-        description="Of a custom dimension: where its members come from, the first first."
-    )
+    sources: list[str] = Field(description="Of a custom dimension: where its members come from, the first first.")
     default_member: str | None = Field(description="Of a custom dimension: the member of charges no source knows.")
 
 
@@ -44,7 +42,7 @@ class MeasureInfo(BaseModel):
 
     name: str
     focus_name: str | None
-    unit: str = Field(description="`currency`: the row's billing_currency.")
+    unit: str = Field(description="`currency`: the row's billing_currency. `share`: from 0 to 1.")
     additivity: str
     description: str
 
@@ -127,7 +125,7 @@ async def list_dimensions(pool: Pool, _: Reader) -> Catalogue:
                 additivity=m.additivity,
                 description=m.description,
             )
-            for m in MEASURES.values()
+            for m in [*MEASURES.values(), *SHARES.values()]
         ],
     )
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from finops_api.errors import EmptyWindow, NothingToCompare, TooManyGroups, WindowTooLong
-from finops_api.questions import MAX_VALUES, CustomName, Filtered, Member
-from finops_warehouse.semantic import DIMENSIONS, MEASURES
+from finops_api.questions import MAX_VALUES, CustomName, Filtered, Member, refuse_what_does_not_add_up
+from finops_warehouse.semantic import DIMENSIONS, MEASURES, SHARES
 
 MAX_DAYS = 1100
 MAX_GROUPS = 3
@@ -17,7 +17,7 @@ MAX_ROWS = 5000
 MAX_TOP = 50
 
 DimensionName = StrEnum("DimensionName", {name: name for name in DIMENSIONS})  # type: ignore[misc]
-MeasureName = StrEnum("MeasureName", {name: name for name in MEASURES})  # type: ignore[misc]
+MeasureName = StrEnum("MeasureName", {name: name for name in [*MEASURES, *SHARES]})  # type: ignore[misc]
 
 Window = Literal["7d", "30d", "90d", "mtd", "lastmonth"]
 
@@ -85,6 +85,8 @@ class CostQuery(Filtered):
             raise TooManyGroups("`top` ranks the members of one dimension: give exactly one group_by with it.")
         if self.compare and self.granularity == "monthly":
             raise NothingToCompare("Months differ in length. Compare with granularity daily or total.")
+        for measure in self.measure:
+            refuse_what_does_not_add_up(str(measure), self.filters())
         counted_end = end if self.include_unfinished else min(end, complete_through + timedelta(days=1))
         counted_end = max(counted_end, start)
         if self.compare and start - date.min < max(counted_end - start, timedelta(days=31)):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from finops_api.costs.models import MeasureName
 from finops_api.errors import EmptyWindow
-from finops_api.questions import Filtered, Member
+from finops_api.questions import Filtered, Member, refuse_what_does_not_add_up
 from finops_insights.facts import Unit
 from finops_warehouse.cells import Cell
 
@@ -50,6 +50,7 @@ class EvidenceQuery(Filtered):
         assert self.start and self.end and self.billing_currency  # noqa: PT018 -- checked above
         if self.start >= self.end:
             raise EmptyWindow(f"No day lies from {self.start} to {self.end}: end is not included.")
+        refuse_what_does_not_add_up(str(self.measure), self.filters())
         return Cell(
             measure=str(self.measure),
             start=self.start,

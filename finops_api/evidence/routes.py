@@ -16,6 +16,7 @@ from finops_api.errors import (
     BadQuestion,
     DatabaseUnreachable,
     EmptyWindow,
+    NotAddable,
     NotAllowed,
     UnknownDimension,
     UnknownFigure,
@@ -28,7 +29,7 @@ from finops_api.questions import each_once
 router = APIRouter(prefix="/v1", tags=["evidence"])
 
 REFUSALS = documented(
-    BadQuestion, AskedTwice, EmptyWindow, UnknownDimension, UnknownFigure, NotAllowed, DatabaseUnreachable
+    BadQuestion, AskedTwice, EmptyWindow, UnknownDimension, NotAddable, UnknownFigure, NotAllowed, DatabaseUnreachable
 )
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

@@ -53,9 +53,7 @@ class InvoiceProof(BaseModel):
     invoice_total: str | None
     residual: str | None = Field(description="billed_cost less invoice_total; 0 is the proof.")
     seal: Seal | None = Field(description="Null while the month is not closed and whole.")
-    moved_after_close: bool = Field(
-        description="Whether it moved since it closed, and nobody accepted that."
-    )
+    moved_after_close: bool = Field(description="Whether it moved since it closed, and nobody accepted that.")
 
 
 class InvoiceMonths(BaseModel):

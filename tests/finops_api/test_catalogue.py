@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from finops_warehouse.dimensions import default_rules
-from finops_warehouse.semantic import DIMENSIONS, MEASURES
+from finops_warehouse.semantic import DIMENSIONS, MEASURES, SHARES
 
 
 def test_everything_that_can_be_asked_is_listed(api: httpx.Client) -> None:
@@ -17,7 +17,7 @@ def test_everything_that_can_be_asked_is_listed(api: httpx.Client) -> None:
 
     custom = default_rules().semantic()
     assert [*DIMENSIONS, *custom] == [dimension["name"] for dimension in told["dimensions"]]
-    assert list(MEASURES) == [measure["name"] for measure in told["measures"]]
+    assert [*MEASURES, *SHARES] == [measure["name"] for measure in told["measures"]]
     for name in [*DIMENSIONS, *custom]:
         assert api.get(f"/v1/costs?window=7d&granularity=total&group_by={name}").status_code == 200
     for name in MEASURES:

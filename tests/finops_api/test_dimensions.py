@@ -123,3 +123,19 @@ def test_the_dimensions_are_those_of_the_rules_in_force(
     assert other.get("/v1/costs", params={**WINDOW, "group_by": "team"}).status_code == 422
     assert other.get("/v1/costs", params={**WINDOW, "group_by": "squad"}).status_code == 200
     assert other.get("/openapi.json").json() == api.get("/openapi.json").json()
+
+
+def test_what_does_not_add_up_is_refused_with_the_reason(api: httpx.Client) -> None:
+    """A share over days, and a commitment's fee beside the usage it pays for."""
+    both = {"charge_category": ["Purchase", "Usage"]}
+    cell = {**WINDOW, "billing_currency": "USD"}
+    for path, asked, reason in (
+        ("/v1/costs", {**WINDOW, "measure": "coverage"}, "coverage is a share"),
+        ("/v1/evidence", {**cell, "measure": "coverage"}, "coverage is a share"),
+        ("/v1/costs", {**WINDOW, **both, "measure": "list_cost"}, "is a commitment's fee"),
+        ("/v1/evidence", {**cell, **both, "measure": "contracted_cost"}, "is a commitment's fee"),
+    ):
+        answer = api.get(path, params=asked)
+        assert (answer.status_code, answer.json()["title"]) == (422, "NotAddable")
+        assert reason in answer.json()["detail"]
+    assert api.get("/v1/costs", params={**WINDOW, **both, "measure": "effective_cost"}).status_code == 200

@@ -5,7 +5,20 @@ from decimal import Decimal
 
 import pytest
 
-from finops_insights.facts import Derived, Fact, FromCell, Given, Operation, Stored, derive, money, percent, stale
+from finops_insights.facts import (
+    Derived,
+    Fact,
+    FromCell,
+    Given,
+    Operation,
+    Stored,
+    derive,
+    money,
+    percent,
+    recomputed,
+    stale,
+)
+from finops_warehouse.algebra import NotAddable
 from finops_warehouse.cells import Cell
 
 CELL = FromCell(cell=Cell(start=date(2026, 9, 1), end=date(2026, 9, 2), billing_currency="USD"))
@@ -96,3 +109,26 @@ def test_percentages_have_a_decimal_while_it_says_something() -> None:
     assert [percent(Decimal(value)) for value in ("4.11", "76.2", "-0.5", "0")] == [
         "4.1%", "76%", "\N{MINUS SIGN}0.5%", "0.0%",
     ]  # fmt: skip
+
+
+def test_facts_that_do_not_add_up_have_no_sum() -> None:
+    """Two currencies, or one charge twice: no text can be made of it, and nothing made before is served."""
+
+    def costs(name: str, currency: str, **members: list[str]) -> Fact:
+        cell = Cell(start=date(2026, 10, 1), end=date(2026, 10, 2), billing_currency=currency, custom=members)
+        return Fact(
+            id=name, label=name, value=Decimal(1), unit="currency", currency=currency, formatted="1",
+            source=FromCell(cell=cell),
+        )  # fmt: skip
+
+    def total(*parts: Fact) -> dict[str, Fact]:
+        source = Derived(operation="sum", of=tuple(part.id for part in parts))
+        whole = parts[0].model_copy(update={"id": "f_total", "source": source})
+        return {fact.id: fact for fact in (*parts, whole)}
+
+    a, b = costs("f_a", "USD", team=["a"]), costs("f_b", "USD", team=["b"])
+    assert recomputed(total(a, b), lambda _: Decimal(1))["f_total"] == 2
+    with pytest.raises(NotAddable, match="different currencies"):
+        recomputed(total(a, costs("f_c", "EUR", team=["b"])), lambda _: Decimal(1))
+    with pytest.raises(NotAddable, match="may hold the same charges"):
+        recomputed(total(a, costs("f_c", "USD", cost_center=["1"])), lambda _: Decimal(1))

@@ -182,6 +182,44 @@ def test_a_fact_that_does_not_add_up_is_never_shown(export: Export, road: Road) 
     assert road.total() == 10
 
 
+def test_another_time_zone_cuts_every_usage_day_anew(export: Export, road: Road) -> None:
+    """BILLING_TIMEZONE was wrong for a month: the charges near midnight move, nothing is lost, readers are told why."""
+    rows = [charge(n, start=f"2026-08-02T{hour:02}:30") for n, hour in ((1, 1), (2, 6), (4, 8), (8, 23))]
+    export.write("2026-08-03", [*rows, charge(16, start="2026-08-03T20:00")])
+    road.walk()
+    before = road.total()
+    assert road.total(where="usage_day = '2026-08-01'") == 3
+
+    utc = Road(road.connection, export.folder, timezone="Etc/UTC")
+    assert utc.load_changed() == [date(2026, 8, 3)]
+    utc.rebuild_behind()
+
+    assert road.total(where="usage_day = '2026-08-01'") is None
+    assert road.total(where="usage_day = '2026-08-02'") == 15
+    assert road.total() == road.total("invoice_months") == before
+    assert [(day, cause) for day, _, _, cause, _ in restatements(road)] == [
+        ("2026-08-01", "rule change"),
+        ("2026-08-02", "rule change"),
+    ]
+    assert utc.load_changed() == []
+
+
+def test_an_account_is_told_its_own_cause(export: Export, road: Road) -> None:
+    """Two accounts share an export day: one got a correction, the other late usage; a third got nothing."""
+    both = [charge(10, start="2026-08-01T20:00", account=name) for name in ("A", "B", "C")]
+    export.write("2026-08-02", both)
+    road.walk()
+
+    why = {"mode": "PARTIAL_CORRECTION", "type": "PRICE_CORRECTION"}
+    export.write("2026-09-10", [charge(-4, start="2026-08-01T20:00", account="A", adjustment_info=why)])
+    export.write("2026-09-11", [charge(3, start="2026-08-01T20:00", account="B")])
+    road.walk()
+
+    assert road.connection.execute(
+        "select billing_account_id, cause, export_days::text[] from finops.restatements order by 1"
+    ).fetchall() == [("A", "correction", ["2026-09-10"]), ("B", "late usage", ["2026-09-11"])]
+
+
 # -- any order, any lateness, any crash
 
 charges = st.lists(
