@@ -4,14 +4,16 @@ A fact is made by SQL or by arithmetic on other facts, never by a model. It know
 reader can open it, and a checker can refuse a text whose facts no longer hold.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from finops_warehouse.algebra import Term, check_difference, check_sum
 from finops_warehouse.cells import Cell
+from finops_warehouse.semantic import MEASURES
 
 Direction = Literal["up", "down"]
 Unit = Literal["currency", "percent", "count", "days", "day", "month", "name"]
@@ -87,7 +89,10 @@ Recall = Callable[[FromCell | Stored], Decimal | None]
 
 
 def recomputed(facts: Mapping[str, Fact], recall: Recall) -> dict[str, Decimal | None]:
-    """The value of every fact that has one, computed again from its source."""
+    """The value of every fact that has one, computed again from its source.
+
+    Raises `NotAddable` for a sum or difference of facts that is no amount of anything.
+    """
     found: dict[str, Decimal | None] = {}
 
     def value_of(fact: Fact) -> Decimal | None:
@@ -96,6 +101,7 @@ def recomputed(facts: Mapping[str, Fact], recall: Recall) -> dict[str, Decimal |
                 case FromCell() | Stored() as source:
                     found[fact.id] = recall(source)
                 case Derived(operation=operation, of=of):
+                    check_arithmetic(operation, [facts[name] for name in of], facts)
                     parts = [value_of(facts[name]) for name in of]
                     known = [part for part in parts if part is not None]
                     found[fact.id] = derive(operation, known) if len(known) == len(parts) else None
@@ -108,6 +114,37 @@ def recomputed(facts: Mapping[str, Fact], recall: Recall) -> dict[str, Decimal |
     for fact in facts.values():
         value_of(fact)
     return found
+
+
+def check_arithmetic(operation: Operation, parts: Sequence[Fact], facts: Mapping[str, Fact]) -> None:
+    """Raises `NotAddable` for a sum or difference of facts that is no amount of anything."""
+    if operation == "sum":
+        check_sum([_term(fact, facts) for fact in parts])
+    if operation == "difference":
+        check_difference([_term(fact, facts) for fact in parts])
+
+
+def _term(fact: Fact, facts: Mapping[str, Fact]) -> Term:
+    """What the algebra has to know of a fact; a sum is of the measure its parts are of."""
+    match fact.source:
+        case FromCell(cell=cell):
+            unit = "currency" if MEASURES[cell.measure].unit == "currency" else "count"
+            return Term(
+                fact.label,
+                unit,
+                cell.billing_currency if unit == "currency" else None,
+                cell.measure,
+                days=(cell.start, cell.end),
+                members=cell.members,
+            )
+        case Derived(operation="sum" | "difference", of=of):
+            measures = {_term(facts[name], facts).measure for name in of}
+            measure = measures.pop() if len(measures) == 1 else None
+            return Term(fact.label, fact.unit, fact.currency, measure)
+        case Derived():
+            return Term(fact.label, fact.unit, fact.currency, is_ratio=True)
+        case Stored() | Given():
+            return Term(fact.label, fact.unit, fact.currency, is_ratio=fact.unit == "percent")
 
 
 def stale(facts: Mapping[str, Fact], recall: Recall) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from finops_warehouse.algebra import check_cell
 from finops_warehouse.semantic import DIMENSIONS, MEASURES, UNATTRIBUTED, Dimension, dimension, table_for
 from finops_warehouse.sql_models import sql_model
 
@@ -34,6 +35,7 @@ class Cell(BaseModel):
             raise ValueError(f"there is no dimension {', '.join(unknown)}; there are: {', '.join(DIMENSIONS)}")
         if self.measure not in MEASURES:
             raise ValueError(f"there is no measure {self.measure}; there are: {', '.join(MEASURES)}")
+        check_cell(self.measure, self.members)
         if self.start >= self.end:
             raise ValueError(f"no day lies from {self.start} to {self.end}: end is not included")
         return self

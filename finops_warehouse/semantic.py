@@ -96,6 +96,14 @@ MEASURES = {
     )
 }  # fmt: skip
 
+SHARES = {
+    "coverage": Measure(
+        "coverage", None, "billed_cost", "share", "non-additive",
+        "Share of billed cost that has an owner in a custom dimension. Never added up: `/v1/coverage` computes it.",
+    )
+}  # fmt: skip
+"""Quotients of measures. They are listed, and refused wherever something is added up."""
+
 # Smallest first: a question is answered from the first table that holds every column it needs.
 READ_FROM = (
     "cost_by_service_daily",
@@ -111,7 +119,7 @@ RULE_SUFFIX = "_rule"
 
 
 def dimension(name: str) -> Dimension:
-    """The dimension of that name. One that is not built in is read as a custom one, whether the rules have it or not."""
+    """The dimension of that name. One that is not built in is read as a custom one, whether or not rules make it."""
     if name in DIMENSIONS:
         return DIMENSIONS[name]
     if name.endswith(RULE_SUFFIX):
