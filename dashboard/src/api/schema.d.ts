@@ -16,7 +16,8 @@ export interface paths {
          * @description Cost by day, month or as one total, by up to three dimensions.
          *
          *     `end` is not included. Amounts are decimal strings; a row has one currency, and currencies are never added.
-         *     Days whose charges are still arriving are marked `estimated` and are in no total.
+         *     Days whose charges are still arriving are marked `estimated` and are in no total. With `as_of` the answer is the
+         *     one a reader got at that moment.
          */
         get: operations["listCosts"];
         put?: never;
@@ -36,7 +37,7 @@ export interface paths {
         };
         /**
          * List Dimensions
-         * @description Every dimension and measure there is.
+         * @description Every dimension and measure there is; custom dimensions are those of the rules in force.
          */
         get: operations["listDimensions"];
         put?: never;
@@ -80,6 +81,170 @@ export interface paths {
          */
         get: operations["getMeta"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/coverage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Coverage
+         * @description The share of billed cost that has an owner in a custom dimension, by currency and by usage day.
+         *
+         *     Shares are computed from the two amounts beside them and never added; unfinished days are in no total.
+         */
+        get: operations["getCoverage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/allocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Allocations
+         * @description What each member of a custom dimension carries once shared costs are split, and what each of those moved.
+         *
+         *     All members together carry exactly what was billed. Every dimension tells all costs once: never add two.
+         */
+        get: operations["listAllocations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/restatements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Restatements
+         * @description Every usage day and account whose served figures moved: before, after, cause, and the export days that did it.
+         */
+        get: operations["listRestatements"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/maturity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Maturity
+         * @description Which share of final cost is known how long after a usage day, by service, and how many days say so.
+         */
+        get: operations["getMaturity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/nowcast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Nowcast
+         * @description What the unfinished days are expected to come to. No total, comparison, forecast or test ever holds it.
+         */
+        get: operations["getNowcast"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/invoice-months": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Invoice Months
+         * @description Each invoice month as the identity it is, with what is left of the total Google sent, and its seal.
+         */
+        get: operations["listInvoiceMonths"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/invoice-months/parts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Invoice Month Parts
+         * @description What each export day brought for an invoice, by cost type and credit type. The parts add up to the month.
+         */
+        get: operations["listInvoiceMonthParts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/invoices/{billing_account}/{invoice_month}/{billing_currency}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Invoice
+         * @description Hand in the total of an invoice, as Google sent it. One that is handed in again replaces the one before.
+         */
+        put: operations["putInvoice"];
         post?: never;
         delete?: never;
         options?: never;
@@ -231,6 +396,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/focus/conformance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Focus Conformance
+         * @description The computed score over FOCUS 1.2, and each rule that fails with its reason and rows that break it.
+         *
+         *     Counted when a usage day is built. That rows add up to their invoices is proven by closed month, whatever the
+         *     window.
+         */
+        get: operations["getFocusConformance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -296,6 +484,34 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AccountInfo
+         * @description From when an account's usage days count as complete.
+         */
+        AccountInfo: {
+            /** Billing Account Id */
+            billing_account_id: string;
+            /**
+             * Complete Through
+             * Format: date
+             */
+            complete_through: string;
+            /**
+             * After Days
+             * @description Export days after the usage day that have to be loaded.
+             */
+            after_days: number;
+            /**
+             * Days Learned From
+             * @description 0 where it is set by COMPLETE_AFTER_DAYS, or assumed.
+             */
+            days_learned_from: number;
+            /**
+             * Known Share
+             * @description Share of the final cost that nine of ten past days had by then.
+             */
+            known_share: string;
+        };
+        /**
          * AccuracyInfo
          * @description How good the forecasts have been.
          */
@@ -354,6 +570,114 @@ export interface components {
             /** Items */
             items: components["schemas"]["AccuracyInfo"][];
             meta: components["schemas"]["AccuracyMeta"];
+        };
+        /**
+         * Allocated
+         * @description What a member carries.
+         */
+        Allocated: {
+            /**
+             * Usage Day
+             * @description With granularity daily.
+             */
+            usage_day: string | null;
+            /** Billing Currency */
+            billing_currency: string;
+            /** Member */
+            member: string;
+            /**
+             * Direct Cost
+             * @description What its own charges cost, those that are shared included.
+             */
+            direct_cost: string;
+            /**
+             * Moved Cost
+             * @description What shared costs took from it and gave to it, together.
+             */
+            moved_cost: string;
+            /**
+             * Billed Cost
+             * @description direct_cost + moved_cost: what it carries.
+             */
+            billed_cost: string;
+            /** Moved */
+            moved: components["schemas"]["Moved"][];
+        };
+        /**
+         * AllocatedTotal
+         * @description A currency: moving costs between members changes nothing here.
+         */
+        AllocatedTotal: {
+            /** Billing Currency */
+            billing_currency: string;
+            /** Direct Cost */
+            direct_cost: string;
+            /**
+             * Moved Cost
+             * @description 0 over all members.
+             */
+            moved_cost: string;
+            /** Billed Cost */
+            billed_cost: string;
+        };
+        /**
+         * AllocationMeta
+         * @description How far an answer can be trusted.
+         */
+        AllocationMeta: {
+            /** Dimension */
+            dimension: string;
+            /**
+             * Start
+             * Format: date
+             */
+            start: string;
+            /**
+             * End
+             * Format: date
+             */
+            end: string;
+            /**
+             * Rules Version
+             * @description Version of the rules of custom dimensions and shared costs.
+             */
+            rules_version: number;
+            /**
+             * Data Version
+             * @description Rises whenever any day of the table it is read from is rebuilt.
+             */
+            data_version: number;
+            /**
+             * Complete Through
+             * Format: date
+             */
+            complete_through: string;
+            /**
+             * Counted Through
+             * @description Last usage day in totals; None when there is none.
+             */
+            counted_through: string | null;
+            /**
+             * Missing Days
+             * @description Days of the window that are not built. They are not zeroes.
+             */
+            missing_days: string[];
+            /**
+             * Behind Days
+             * @description Days whose charges or rules moved since they were built.
+             */
+            behind_days: string[];
+        };
+        /**
+         * Allocations
+         * @description Members by currency, the largest first, over the days up to `counted_through`.
+         */
+        Allocations: {
+            /** Items */
+            items: components["schemas"]["Allocated"][];
+            /** Totals */
+            totals: components["schemas"]["AllocatedTotal"][];
+            meta: components["schemas"]["AllocationMeta"];
         };
         /**
          * AnomalyInfo
@@ -498,6 +822,11 @@ export interface components {
          * @description What can be asked.
          */
         Catalogue: {
+            /**
+             * Rules Version
+             * @description Version of the rules of custom dimensions; null before any.
+             */
+            rules_version: number | null;
             /** Dimensions */
             dimensions: components["schemas"]["DimensionInfo"][];
             /** Measures */
@@ -550,6 +879,14 @@ export interface components {
             filters: {
                 [key: string]: string[];
             };
+            /**
+             * Custom
+             * @description Members by custom dimension.
+             * @default {}
+             */
+            custom: {
+                [key: string]: string[];
+            };
         };
         /**
          * CellInfo
@@ -572,6 +909,10 @@ export interface components {
             billing_currency: string;
             /** Filters */
             filters: {
+                [key: string]: string[];
+            };
+            /** Custom */
+            custom: {
                 [key: string]: string[];
             };
         };
@@ -611,6 +952,20 @@ export interface components {
             cost_type: string;
             /** Resource Name */
             resource_name: string | null;
+            /**
+             * Custom
+             * @description Its member by custom dimension.
+             */
+            custom: {
+                [key: string]: string;
+            };
+            /**
+             * Assigned By
+             * @description By custom dimension, the rule that assigned it.
+             */
+            assigned_by: {
+                [key: string]: string;
+            };
             /** Consumed Quantity */
             consumed_quantity: string | null;
             /** Consumed Unit */
@@ -624,6 +979,46 @@ export interface components {
              * @description What the row adds to the cell.
              */
             value: string;
+        };
+        /**
+         * Conformance
+         * @description The rules asked for, in the order of the specification.
+         */
+        Conformance: {
+            /** Items */
+            items: components["schemas"]["RuleInfo"][];
+            meta: components["schemas"]["ConformanceMeta"];
+        };
+        /**
+         * ConformanceMeta
+         * @description Over what, and what it comes to.
+         */
+        ConformanceMeta: {
+            /** Focus Version */
+            focus_version: string;
+            /** First Usage Day */
+            first_usage_day: string | null;
+            /** Last Usage Day */
+            last_usage_day: string | null;
+            /** Data Version */
+            data_version: number;
+            /**
+             * Score Percent
+             * @description Static rules that hold, of those that apply, rounded down to a hundredth; null before any day.
+             */
+            score_percent: string | null;
+            /** Static Passed */
+            static_passed: number;
+            /** Static Failed */
+            static_failed: number;
+            /** Static Not Applicable */
+            static_not_applicable: number;
+            /** Dynamic Passed */
+            dynamic_passed: number;
+            /** Dynamic Failed */
+            dynamic_failed: number;
+            /** Dynamic Not Proven */
+            dynamic_not_proven: number;
         };
         /**
          * CostMeta
@@ -682,10 +1077,30 @@ export interface components {
              */
             missing_days: string[];
             /**
+             * Restated
+             * @description Whether a figure of the window moved after it was first served.
+             */
+            restated: boolean;
+            /**
              * Restated Days
-             * @description Days of the window whose total moved after it was first served.
+             * @description Days of the window whose figures moved after they were served.
              */
             restated_days: string[];
+            /**
+             * Last Restated At
+             * @description When the last of them moved.
+             */
+            last_restated_at: string | null;
+            /**
+             * Restated By
+             * @description By how much all restatements together moved billed cost.
+             */
+            restated_by: components["schemas"]["RestatedBy"][];
+            /**
+             * As Of
+             * @description The moment the answer is as of; None is now.
+             */
+            as_of: string | null;
             /**
              * Behind Days
              * @description Days of the window whose charges moved since they were built; they show what was last built.
@@ -718,6 +1133,80 @@ export interface components {
             meta: components["schemas"]["CostMeta"];
         };
         /**
+         * Coverage
+         * @description Coverage of the window by currency, and its days.
+         */
+        Coverage: {
+            /** Totals */
+            totals: components["schemas"]["Covered"][];
+            /** Items */
+            items: components["schemas"]["CoveredDay"][];
+            meta: components["schemas"]["AllocationMeta"];
+        };
+        /**
+         * Covered
+         * @description Of the billed cost, what has an owner. The share is that of the two amounts, never a mean of days.
+         */
+        Covered: {
+            /** Billing Currency */
+            billing_currency: string;
+            /**
+             * Owned Cost
+             * @description Billed cost of members other than the default one.
+             */
+            owned_cost: string;
+            /** Billed Cost */
+            billed_cost: string;
+            /**
+             * Share
+             * @description owned_cost / billed_cost, six decimals; null where nothing was billed.
+             */
+            share: string | null;
+        };
+        /**
+         * CoveredDay
+         * @description The same of one usage day.
+         */
+        CoveredDay: {
+            /** Billing Currency */
+            billing_currency: string;
+            /**
+             * Owned Cost
+             * @description Billed cost of members other than the default one.
+             */
+            owned_cost: string;
+            /** Billed Cost */
+            billed_cost: string;
+            /**
+             * Share
+             * @description owned_cost / billed_cost, six decimals; null where nothing was billed.
+             */
+            share: string | null;
+            /**
+             * Usage Day
+             * Format: date
+             */
+            usage_day: string;
+            /** Estimated */
+            estimated: boolean;
+        };
+        /**
+         * Curve
+         * @description How the cost of a service's usage days becomes final.
+         */
+        Curve: {
+            /** Billing Account Id */
+            billing_account_id: string;
+            /** Billing Currency */
+            billing_currency: string;
+            /** Service Name */
+            service_name: string;
+            /** Days Learned From */
+            days_learned_from: number;
+            /** Points */
+            points: components["schemas"]["Point"][];
+        };
+        /**
          * Derived
          * @description Arithmetic on other facts of the same set, in the order given.
          */
@@ -746,6 +1235,21 @@ export interface components {
             focus_name: string | null;
             /** Description */
             description: string;
+            /**
+             * Custom
+             * @description Whether the rules in force make it; filtered by as `custom=name:member`.
+             */
+            custom: boolean;
+            /**
+             * Sources
+             * @description Of a custom dimension: where its members come from, the first first.
+             */
+            sources: string[];
+            /**
+             * Default Member
+             * @description Of a custom dimension: the member of charges no source knows.
+             */
+            default_member: string | null;
         };
         /**
          * DimensionName
@@ -1096,6 +1600,125 @@ export interface components {
             residual: string | null;
         };
         /**
+         * InvoiceMonths
+         * @description Invoice months, oldest first.
+         */
+        InvoiceMonths: {
+            /** Items */
+            items: components["schemas"]["InvoiceProof"][];
+        };
+        /**
+         * InvoiceProof
+         * @description An invoice month as the identity it is; amounts are decimal strings in `billing_currency`.
+         *
+         *     billed_cost = cost_regular + cost_tax + cost_adjustment + cost_rounding_error + the credits.
+         */
+        InvoiceProof: {
+            /** Invoice Month */
+            invoice_month: string;
+            /** Billing Account Id */
+            billing_account_id: string;
+            /** Billing Currency */
+            billing_currency: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "closing" | "closed";
+            /**
+             * Closing From
+             * Format: date
+             */
+            closing_from: string;
+            /**
+             * Closed From
+             * Format: date
+             */
+            closed_from: string;
+            /** Cost Regular */
+            cost_regular: string;
+            /** Cost Tax */
+            cost_tax: string;
+            /** Cost Adjustment */
+            cost_adjustment: string;
+            /** Cost Rounding Error */
+            cost_rounding_error: string;
+            /**
+             * Credits
+             * @description By credit type; negative.
+             */
+            credits: {
+                [key: string]: string;
+            };
+            /** Billed Cost */
+            billed_cost: string;
+            /** Charge Count */
+            charge_count: number;
+            /**
+             * Late Billed Cost
+             * @description What export days after `closed_from` brought; part of `billed_cost`.
+             */
+            late_billed_cost: string;
+            /** Late Charge Count */
+            late_charge_count: number;
+            /**
+             * Input Hash
+             * @description Hash of the rows behind the month, whatever order they came in.
+             */
+            input_hash: string;
+            /** Invoice Id */
+            invoice_id: string | null;
+            /** Invoice Total */
+            invoice_total: string | null;
+            /**
+             * Residual
+             * @description billed_cost less invoice_total; 0 is the proof.
+             */
+            residual: string | null;
+            /** @description Null while the month is not closed and whole. */
+            seal: components["schemas"]["Seal"] | null;
+            /**
+             * Moved After Close
+             * @description Whether it moved since it closed, and nobody accepted that.
+             */
+            moved_after_close: boolean;
+        };
+        /**
+         * InvoiceTotal
+         * @description What the invoice says.
+         */
+        InvoiceTotal: {
+            /**
+             * Total
+             * @example 1234.56
+             */
+            total: string;
+            /**
+             * Invoice Id
+             * @description The number on the invoice.
+             */
+            invoice_id?: string | null;
+        };
+        /**
+         * Maturity
+         * @description Curves by account and service, and what follows from them for each account.
+         */
+        Maturity: {
+            /** Items */
+            items: components["schemas"]["Curve"][];
+            /** Accounts */
+            accounts: components["schemas"]["AccountInfo"][];
+            meta: components["schemas"]["MaturityMeta"];
+        };
+        /**
+         * MaturityMeta
+         * @description When it was learned.
+         */
+        MaturityMeta: {
+            /** As Of Day */
+            as_of_day: string | null;
+        };
+        /**
          * MeasureInfo
          * @description Something to add up.
          */
@@ -1106,7 +1729,7 @@ export interface components {
             focus_name: string | null;
             /**
              * Unit
-             * @description `currency`: the row's billing_currency.
+             * @description `currency`: the row's billing_currency. `share`: from 0 to 1.
              */
             unit: string;
             /** Additivity */
@@ -1118,7 +1741,7 @@ export interface components {
          * MeasureName
          * @enum {string}
          */
-        MeasureName: "billed_cost" | "effective_cost" | "contracted_cost" | "list_cost" | "cost" | "credit_committed_usage_discount" | "credit_committed_usage_discount_dollar_base" | "credit_discount" | "credit_fee_utilization_offset" | "credit_free_tier" | "credit_promotion" | "credit_reseller_margin" | "credit_subscription_benefit" | "credit_sustained_usage_discount" | "credit_other" | "charge_count";
+        MeasureName: "billed_cost" | "effective_cost" | "contracted_cost" | "list_cost" | "cost" | "credit_committed_usage_discount" | "credit_committed_usage_discount_dollar_base" | "credit_discount" | "credit_fee_utilization_offset" | "credit_free_tier" | "credit_promotion" | "credit_reseller_margin" | "credit_subscription_benefit" | "credit_sustained_usage_discount" | "credit_other" | "charge_count" | "coverage";
         /**
          * MemberInfo
          * @description A member of a dimension.
@@ -1187,6 +1810,146 @@ export interface components {
              * @description Who wrote the newest insight: `rules`, or a provider and model.
              */
             insights_engine: string;
+        };
+        /**
+         * Moved
+         * @description What a shared cost took from a member (negative) or gave to it.
+         */
+        Moved: {
+            /** Shared Cost */
+            shared_cost: string;
+            /** Amount */
+            amount: string;
+        };
+        /**
+         * NowcastInfo
+         * @description An unfinished usage day: what is known of it, and what it is expected to come to. No total holds either.
+         */
+        NowcastInfo: {
+            /**
+             * Usage Day
+             * Format: date
+             */
+            usage_day: string;
+            /** Billing Account Id */
+            billing_account_id: string;
+            /** Billing Currency */
+            billing_currency: string;
+            /**
+             * Service Name
+             * @description `(all)` is the whole account.
+             */
+            service_name: string;
+            /**
+             * Age Hours
+             * @description Hours from the end of the day to the newest charge that is loaded.
+             */
+            age_hours: number;
+            /**
+             * Known Cost
+             * @description Billed cost of its usage and purchases so far.
+             */
+            known_cost: string;
+            /** Known Share */
+            known_share: string | null;
+            /**
+             * Expected Cost
+             * @description Null when too little is known to say it.
+             */
+            expected_cost: string | null;
+            /**
+             * Low
+             * @description Nine of ten such days ended between low and high.
+             */
+            low: string | null;
+            /** High */
+            high: string | null;
+            /** Days Learned From */
+            days_learned_from: number;
+        };
+        /**
+         * NowcastMeta
+         * @description How far totals go.
+         */
+        NowcastMeta: {
+            /**
+             * Complete Through
+             * Format: date
+             */
+            complete_through: string;
+        };
+        /**
+         * Nowcasts
+         * @description Unfinished days, oldest first.
+         */
+        Nowcasts: {
+            /** Items */
+            items: components["schemas"]["NowcastInfo"][];
+            meta: components["schemas"]["NowcastMeta"];
+        };
+        /**
+         * Part
+         * @description What an export day brought for an invoice.
+         */
+        Part: {
+            /** Billing Account Id */
+            billing_account_id: string;
+            /** Billing Currency */
+            billing_currency: string;
+            /**
+             * Export Day
+             * Format: date
+             */
+            export_day: string;
+            /** Cost Type */
+            cost_type: string;
+            /** Cost */
+            cost: string;
+            /**
+             * Credits
+             * @description By credit type; negative. Types without an amount are left out.
+             */
+            credits: {
+                [key: string]: string;
+            };
+            /** Billed Cost */
+            billed_cost: string;
+            /** Charge Count */
+            charge_count: number;
+        };
+        /**
+         * Parts
+         * @description The parts of an invoice month, by export day and cost type; their billed costs add up to the month's.
+         */
+        Parts: {
+            /** Items */
+            items: components["schemas"]["Part"][];
+        };
+        /**
+         * Point
+         * @description A point of a curve.
+         */
+        Point: {
+            /**
+             * Age Hours
+             * @description Hours since the end of the usage day.
+             */
+            age_hours: number;
+            /**
+             * Known Share
+             * @description Median share of the final cost that is known by then.
+             */
+            known_share: string;
+            /**
+             * Known Share Low
+             * @description 19 of 20 days had more.
+             */
+            known_share_low: string;
+            /**
+             * Known Share High
+             * @description 19 of 20 days had less.
+             */
+            known_share_high: string;
         };
         /**
          * Problem
@@ -1287,6 +2050,123 @@ export interface components {
             meta: components["schemas"]["RecommendationMeta"];
         };
         /**
+         * RestatedBy
+         * @description By how much billed cost moved in a currency, over every account of the window.
+         */
+        RestatedBy: {
+            /** Billing Currency */
+            billing_currency: string;
+            /** Billed Cost Change */
+            billed_cost_change: string;
+        };
+        /**
+         * RestatementInfo
+         * @description A usage day of an account whose served figures moved. Equal totals: cost moved between projects or teams.
+         */
+        RestatementInfo: {
+            /** Restatement Id */
+            restatement_id: number;
+            /**
+             * Usage Day
+             * Format: date
+             */
+            usage_day: string;
+            /** Billing Account Id */
+            billing_account_id: string;
+            /** Billing Currency */
+            billing_currency: string;
+            /** Billed Cost Before */
+            billed_cost_before: string;
+            /** Billed Cost After */
+            billed_cost_after: string;
+            /** Billed Cost Change */
+            billed_cost_change: string;
+            /**
+             * Cause
+             * @enum {string}
+             */
+            cause: "late usage" | "correction" | "re-export" | "rule change";
+            /**
+             * Export Days
+             * @description The export days whose charges moved it.
+             */
+            export_days: string[];
+            /**
+             * Restated At
+             * Format: date-time
+             * @description The new figures are served from here on; `as_of` before it shows the old.
+             */
+            restated_at: string;
+            /** Run Id */
+            run_id: string | null;
+        };
+        /**
+         * RestatementMeta
+         * @description What there is beyond this page.
+         */
+        RestatementMeta: {
+            /**
+             * Next
+             * @description Give it as `before` for the next page; null on the last one.
+             */
+            next: number | null;
+        };
+        /**
+         * Restatements
+         * @description Restatements, newest first.
+         */
+        Restatements: {
+            /** Items */
+            items: components["schemas"]["RestatementInfo"][];
+            meta: components["schemas"]["RestatementMeta"];
+        };
+        /**
+         * RuleInfo
+         * @description A rule of the specification and what came of it.
+         */
+        RuleInfo: {
+            /** Rule Id */
+            rule_id: string;
+            /**
+             * Reference
+             * @description The column or attribute it is about.
+             */
+            reference: string;
+            /** Keyword */
+            keyword: string;
+            /** Sentence */
+            sentence: string;
+            /** Is Static */
+            is_static: boolean;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "failed" | "passed" | "not_applicable";
+            /**
+             * Reason
+             * @description What failed, or why the rule does not apply.
+             */
+            reason: string | null;
+            /**
+             * Corrected Because
+             * @description Why the check is ours: the machine-readable one is not what the sentence says.
+             */
+            corrected_because: string | null;
+            /**
+             * Rows Checked
+             * @description Rows it speaks about; of a composite, the most of any part.
+             */
+            rows_checked: number;
+            /** Rows Failed */
+            rows_failed: number;
+            /**
+             * Examples
+             * @description Rows that break it, by the name that `x_Row` gives; or invoices.
+             */
+            examples: string[];
+        };
+        /**
          * SavingTotal
          * @description What all counted recommendations of a currency add up to.
          */
@@ -1301,6 +2181,25 @@ export interface components {
             monthly_saving_high: string;
             /** Count */
             count: number;
+        };
+        /**
+         * Seal
+         * @description What the month was when it closed.
+         */
+        Seal: {
+            /** Billed Cost */
+            billed_cost: string;
+            /** Charge Count */
+            charge_count: number;
+            /** Input Hash */
+            input_hash: string;
+            /**
+             * Sealed At
+             * Format: date-time
+             */
+            sealed_at: string;
+            /** Reason */
+            reason: string;
         };
         /**
          * Stored
@@ -1322,6 +2221,17 @@ export interface components {
             };
             /** Column */
             column: string;
+        };
+        /**
+         * Taken
+         * @description What became of it.
+         */
+        Taken: {
+            /**
+             * Changed
+             * @description Whether the total is new; its month is then proven by the next build.
+             */
+            changed: boolean;
         };
         /**
          * Text
@@ -1383,6 +2293,8 @@ export interface operations {
                 region?: string[];
                 charge_category?: string[];
                 cost_type?: string[];
+                /** @description Members of custom dimensions: `team:shop`, or `team_rule:default` for who assigned them. Of one dimension any of them, of several dimensions all of them. */
+                custom?: string[];
                 /** @description First usage day. */
                 start?: string | null;
                 /** @description Day after the last: `end` is not included. */
@@ -1391,8 +2303,8 @@ export interface operations {
                 window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
                 /** @description A row a usage day, a month, or one. */
                 granularity?: "daily" | "monthly" | "total";
-                /** @description Up to three dimensions. */
-                group_by?: components["schemas"]["DimensionName"][];
+                /** @description Up to three dimensions, built-in or custom: `/v1/dimensions` lists them. */
+                group_by?: (components["schemas"]["DimensionName"] | string)[];
                 /** @description What to add up. */
                 measure?: components["schemas"]["MeasureName"][];
                 /** @description Also the same number of days just before, or the same days of the month before; with granularity daily or total. A month that is shorter gives the days it has. */
@@ -1403,6 +2315,8 @@ export interface operations {
                 include_unfinished?: boolean;
                 /** @description Only these currencies. */
                 billing_currency?: string[];
+                /** @description Answer as at this moment (with its time zone: 2026-11-03T09:00:00Z): the figures a reader was served then, before later restatements, over the days that were complete then. */
+                as_of?: string | null;
             };
             header?: never;
             path?: never;
@@ -1428,7 +2342,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. NothingToCompare: Periods of different length say nothing about each other. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1475,6 +2389,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     listMembers: {
@@ -1486,7 +2409,7 @@ export interface operations {
             };
             header?: never;
             path: {
-                name: components["schemas"]["DimensionName"];
+                name: components["schemas"]["DimensionName"] | string;
             };
             cookie?: never;
         };
@@ -1510,7 +2433,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. */
+            /** @description BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1558,6 +2481,444 @@ export interface operations {
                 };
             };
             /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCoverage: {
+        parameters: {
+            query: {
+                /** @description A custom dimension: `/v1/dimensions` lists them. */
+                dimension: string;
+                /** @description First usage day. */
+                start?: string | null;
+                /** @description Day after the last: `end` is not included. */
+                end?: string | null;
+                /** @description Instead of start and end, as in `/v1/costs`. */
+                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
+                billing_account?: string[];
+                billing_currency?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Coverage"];
+                };
+            };
+            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listAllocations: {
+        parameters: {
+            query: {
+                /** @description A custom dimension: `/v1/dimensions` lists them. */
+                dimension: string;
+                /** @description First usage day. */
+                start?: string | null;
+                /** @description Day after the last: `end` is not included. */
+                end?: string | null;
+                /** @description Instead of start and end, as in `/v1/costs`. */
+                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
+                billing_account?: string[];
+                billing_currency?: string[];
+                /** @description A row a usage day, or one for the window. */
+                granularity?: "daily" | "total";
+                /** @description Only these members. */
+                member?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Allocations"];
+                };
+            };
+            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRestatements: {
+        parameters: {
+            query?: {
+                /** @description First usage day. */
+                start?: string | null;
+                /** @description Day after the last usage day. */
+                end?: string | null;
+                /** @description Only those made after this moment. */
+                since?: string | null;
+                billing_account?: string[];
+                /** @description Only these causes. */
+                cause?: ("late usage" | "correction" | "re-export" | "rule change")[];
+                /** @description The `next` of the page before. */
+                before?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Restatements"];
+                };
+            };
+            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMaturity: {
+        parameters: {
+            query?: {
+                billing_account?: string[];
+                /** @description Service name; `(all)` is the whole account. */
+                service?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Maturity"];
+                };
+            };
+            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getNowcast: {
+        parameters: {
+            query?: {
+                billing_account?: string[];
+                /** @description A row a service instead of one an account. */
+                by_service?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Nowcasts"];
+                };
+            };
+            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listInvoiceMonths: {
+        parameters: {
+            query?: {
+                invoice_month?: string[];
+                billing_account?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvoiceMonths"];
+                };
+            };
+            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listInvoiceMonthParts: {
+        parameters: {
+            query: {
+                /** @description YYYYMM. */
+                invoice_month: string;
+                billing_account?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Parts"];
+                };
+            };
+            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putInvoice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                billing_account: string;
+                invoice_month: string;
+                billing_currency: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvoiceTotal"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Taken"];
+                };
+            };
+            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1848,6 +3209,8 @@ export interface operations {
                 region?: string[];
                 charge_category?: string[];
                 cost_type?: string[];
+                /** @description Members of custom dimensions: `team:shop`, or `team_rule:default` for who assigned them. Of one dimension any of them, of several dimensions all of them. */
+                custom?: string[];
                 /** @description First usage day of a cell. */
                 start?: string | null;
                 /** @description Day after the last. */
@@ -1897,7 +3260,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1930,6 +3293,8 @@ export interface operations {
                 region?: string[];
                 charge_category?: string[];
                 cost_type?: string[];
+                /** @description Members of custom dimensions: `team:shop`, or `team_rule:default` for who assigned them. Of one dimension any of them, of several dimensions all of them. */
+                custom?: string[];
                 /** @description First usage day of a cell. */
                 start?: string | null;
                 /** @description Day after the last. */
@@ -1970,6 +3335,60 @@ export interface operations {
             };
             /** @description UnknownFigure: No insight, anomaly, recommendation or figure has this id. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getFocusConformance: {
+        parameters: {
+            query?: {
+                /** @description First usage day; without it, the first there is. */
+                start?: string | null;
+                /** @description Day after the last. */
+                end?: string | null;
+                /** @description Which rules to list; the score is always over all. */
+                status?: "failed" | "passed" | "not_applicable";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Conformance"];
+                };
+            };
+            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
