@@ -1,8 +1,10 @@
 """The file of rules: what it may say, and how what it may not say is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
+from helpers.checkout import TOP
 
 from finops_warehouse.dimensions import BY_DEFAULT, default_rules, load_rules, rules_from, rules_of
 from finops_warehouse.errors import BadRules
@@ -117,3 +119,13 @@ def test_a_dimension_comes_with_the_one_of_its_rules() -> None:
     assert (semantic["team"].column, semantic["team"].json_key) == ("custom", "team")
     assert (semantic["team_rule"].column, semantic["team_rule"].json_key) == ("assigned_by", "team")
     assert BY_DEFAULT in semantic["team_rule"].description
+
+
+def test_the_example_of_the_documents_is_good() -> None:
+    """Somebody copies it."""
+    text = (TOP / "docs/dimensions.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+    rules = rules_from(example, "docs/dimensions.md")
+    assert list(rules.by_name) == ["team", "cost_center"]
+    assert [shared.name for shared in rules.shared_costs] == ["network", "support"]
