@@ -9,6 +9,8 @@ partition: usage_day
 inputs: [raw_charges]
 owner: finops
 columns:
+  stored_in: {description: "The storage partition, and with stored_at the place of the row in it: for the one statement that reads both"}
+  stored_at: {description: "The place of the row"}
   region_id: {description: "Region, or the wider location where a charge has no region"}
   charge_category: {description: "FOCUS: Usage, Purchase (a commitment's fee), Tax or Adjustment"}
   list_cost: {description: "At list price; cost where the export gives no list price", unit: billing_currency}
@@ -19,6 +21,8 @@ columns:
 with charges as not materialized (
     select
         *,
+        tableoid as stored_in,
+        ctid as stored_at,
         coalesce(region, location) as region_id,
         case cost_type
             when 'regular' then case when sku_description ~* '^commitment' then 'Purchase' else 'Usage' end

@@ -35,23 +35,25 @@ CHARGE = """
         'value', trim_scale(value)::text
     )
 """
-COLUMNS = """
-    export_day, row_hash, occurrence, usage_day, invoice_month, sub_account_id, sub_account_name, service_name,
-    sku_description, region_id, cost_type, resource_name, custom, assigned_by, consumed_quantity, consumed_unit,
-    cost, billed_cost,
-    {measure}::numeric as value
-"""
-# Two scans, and neither keeps the rows: of half a million of them, only a page becomes JSON.
+# Two scans that touch few columns, and neither keeps the rows: of half a million of them a page is fetched whole.
 PAGE = """
     with found as not materialized ({charges}),
     page as (
         select * from found order by abs(value) desc, export_day, row_hash, occurrence limit {limit} offset {offset}
     ),
+    whole as (
+        select raw.*, coalesce(raw.region, raw.location) as region_id, page.value,
+            finops.members_of(assignment) as custom, finops.rules_of(assignment) as assigned_by
+        from page join finops.raw_charges as raw on raw.tableoid = page.stored_in and raw.ctid = page.stored_at
+        cross join lateral finops.assign_dimensions(
+            labels, project_labels, tags, project_ancestors, sub_account_id, sub_account_name
+        ) as assignment
+    ),
     total as (select count(*) as charges, coalesce(sum(value), 0)::numeric as value from found)
     select
         (
             select coalesce(json_agg({charge} order by abs(value) desc, export_day, row_hash, occurrence), '[]')
-            from page
+            from whole
         ),
         total.charges, total.value
     from total
@@ -257,7 +259,9 @@ def _part(fact: Fact, operator: str, now: Mapping[str, Decimal | None]) -> Formu
 
 
 async def _page(connection: AsyncConnection, cell: Cell, asked: EvidenceQuery) -> tuple[list[Any], int, Decimal]:
-    what = sql.SQL(COLUMNS).format(measure=raw_measure(cell.measure))
+    what = sql.SQL("export_day, row_hash, occurrence, stored_in, stored_at, {}::numeric as value").format(
+        raw_measure(cell.measure)
+    )
     statement = sql.SQL(PAGE).format(
         charges=cell_charges(cell, what),
         charge=sql.SQL(CHARGE),
