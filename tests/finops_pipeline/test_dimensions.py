@@ -1,6 +1,8 @@
 """Custom dimensions and shared costs on the road: facts carry them, and a change of rules restates what it changes."""
 
 import json
+import threading
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 from finops_pipeline.orchestration import sync
 from finops_pipeline.sensors import dirty_usage_days
 from finops_pipeline.warehouse import Warehouse
+from finops_warehouse import assignment
 from finops_warehouse.assignment import apply
+from finops_warehouse.database import connect_to
 from finops_warehouse.dimensions import rules_from
 from finops_warehouse.errors import FinopsError
 from finops_warehouse.identities import allocation_differences
@@ -288,3 +292,34 @@ def test_a_tick_of_the_sensor_applies_a_changed_file(
     assert [json.loads(json.dumps(request.tags))["dagster/asset_partition_range_start"] for request in tick] == [
         "2026-08-01"
     ]
+
+
+def test_charges_that_arrive_while_rules_change_follow_the_new_ones(
+    export: Export, road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The race of a load and a build between the comparison of the rules and their commit: the build waits."""
+    in_force(road, TEAM)
+    export.write("2026-08-02", [charge(10, start="2026-08-01T20:00", labels=team("shop"))])
+    dsn = f"{road.connection.info.dsn} password={road.connection.info.password}"
+    compare = assignment._days_assigned_otherwise
+    built: list[threading.Thread] = []
+
+    def load_and_build() -> None:
+        with connect_to(dsn, autocommit=True) as other:
+            late = Road.__new__(Road)
+            late.connection, late.source, late.timezone = other, road.source, road.timezone
+            late.walk()
+
+    def compare_then_load(connection: psycopg.Connection) -> set[date]:
+        days = compare(connection)
+        built.append(threading.Thread(target=load_and_build))
+        built[0].start()
+        built[0].join(timeout=3)  # without the lock it would be done by then
+        return days
+
+    monkeypatch.setattr(assignment, "_days_assigned_otherwise", compare_then_load)
+    apply(road.connection, rules_from(TEAM.replace("label: team", "label: tribe"), "f"), "f")
+    built[0].join()
+    road.rebuild_behind()
+
+    assert facts(road) == {"(unattributed)": 10}

@@ -278,3 +278,8 @@ def test_equal_parts_of_what_does_not_divide_are_the_first_ones(connection: psyc
     assert split(connection, Decimal("0.000000002"), [Decimal(1)] * 3) == [
         Decimal("1E-9"), Decimal("1E-9"), Decimal(0),
     ]  # fmt: skip
+
+
+def test_what_is_left_goes_to_whom_the_cut_cost_most(connection: psycopg.Connection) -> None:
+    """And not to whoever comes first."""
+    assert split(connection, Decimal("0.000000001"), [Decimal(1), Decimal(2)]) == [0, Decimal("1E-9")]
