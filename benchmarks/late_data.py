@@ -138,7 +138,7 @@ def main() -> None:
         found["ledger"] = ledger(connection, export)
     oldest = LAST_DAY - timedelta(days=DAYS)
     print(f"{charges:,} charges of {DAYS} export days, {oldest} to {LAST_DAY}; one run an export day\n")
-    print(f"{'method':8}{'lost':>32}{"too much":>34}{'days wrong':>12}{'rows read':>14}{'read again':>12}")
+    print(f"{'method':8}{'lost':>32}{'too much':>34}{'days wrong':>12}{'rows read':>14}{'read again':>12}")
     for name, stored in found.items():
         wrong = {day for day, *_ in truth if any(stored.billed_cost.get(p) != truth[p] for p in truth if p[0] == day)}
         print(
