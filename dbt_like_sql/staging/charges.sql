@@ -30,10 +30,7 @@ with charges as not materialized (
             else 'Adjustment'
         end as charge_category,
         coalesce(cost_at_list, cost) as list_cost,
-        coalesce(cost_at_effective_price_default, cost) as contracted_cost,
-        finops.assign_dimensions(
-            labels, project_labels, tags, project_ancestors, sub_account_id, sub_account_name
-        ) as assignment
+        coalesce(cost_at_effective_price_default, cost) as contracted_cost
     from finops.raw_charges
     where usage_day >= :start_day and usage_day < :end_day
     -- The ledger knows which export days hold rows of these usage days: the other partitions are not opened.
@@ -139,9 +136,18 @@ moved as (
     group by export_day, row_hash, occurrence
 )
 
-select charges.*, charges.billed_cost + coalesce(moved.amount, 0) as effective_cost
+select charges.*, charges.billed_cost + coalesce(moved.amount, 0) as effective_cost, assigned.assignment
 from charges
 left join moved
     on moved.export_day = charges.export_day
     and moved.row_hash = charges.row_hash
     and moved.occurrence = charges.occurrence
+-- Many charges carry the same labels, so their assignment is computed once and remembered. HAVING says that it is one
+-- row: PostgreSQL then keeps it apart from the query around it, and leaves it out where nobody asks for it.
+left join lateral (
+    select finops.assign_dimensions(
+        charges.labels, charges.project_labels, charges.tags, charges.project_ancestors, charges.sub_account_id,
+        charges.sub_account_name
+    ) as assignment
+    having true
+) as assigned on true
