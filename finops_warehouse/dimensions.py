@@ -217,6 +217,10 @@ def load_rules(path: Path) -> Rules:
 def rules_from(text: str, name: str) -> Rules:
     """The rules that a text says; `name` is the file's, for messages. Raises as `load_rules` does."""
     try:
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):  # ten lines of them can mean a billion, or themselves
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise BadRules(f"{name}, line {line}: *{event.anchor} refers to another place; write it out.")
         node = yaml.compose(text, yaml.SafeLoader)
         document = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:

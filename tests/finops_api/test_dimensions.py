@@ -1,14 +1,19 @@
 """Custom dimensions over HTTP: whatever the rules in force make can be asked like a built-in dimension."""
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from decimal import Decimal
 
 import httpx
 import psycopg
 
+from finops_pipeline.assets.sql_assets import daily_inputs
+from finops_pipeline.rebuilding import rebuild_usage_day
+from finops_warehouse import ledger
 from finops_warehouse.assignment import apply
 from finops_warehouse.database import connect_to
 from finops_warehouse.dimensions import default_rules, rules_from
+from finops_warehouse.sql_models import postgres_models
 
 WINDOW = {"start": "2026-09-20", "end": "2026-10-11"}
 # What the shipped rules say of a charge's team, said a second time in plain SQL.
@@ -123,6 +128,32 @@ def test_the_dimensions_are_those_of_the_rules_in_force(
     assert other.get("/v1/costs", params={**WINDOW, "group_by": "team"}).status_code == 422
     assert other.get("/v1/costs", params={**WINDOW, "group_by": "squad"}).status_code == 200
     assert other.get("/openapi.json").json() == api.get("/openapi.json").json()
+
+
+def test_what_a_reader_saw_before_the_rules_changed_is_still_told(
+    spoilt: str, api_over: Callable[..., httpx.Client]
+) -> None:
+    """As of a moment before, members are those of the rules before; and the change is among the restatements."""
+    api = api_over(spoilt)
+    asked = {**WINDOW, "granularity": "total", "group_by": "team", "billing_currency": "USD"}
+    before = api.get("/v1/costs", params=asked).json()["items"]
+    with connect_to(spoilt, autocommit=True) as connection:
+        [(moment,)] = connection.execute("select clock_timestamp()").fetchall()
+        apply(connection, rules_from(
+            "dimensions: [{name: team, description: Whose., sources: [{project_label: team}]}]", "f"
+        ), "f")  # fmt: skip
+        models = {model.table: model for model in postgres_models()}
+        while due := ledger.behind(connection, daily_inputs(), []):
+            for item in due:
+                day = date.fromisoformat(item.partition_key)
+                rebuild_usage_day(connection, models[item.asset], day, run_id="tests")
+
+    assert api.get("/v1/costs", params=asked).json()["items"] != before
+    then = api.get("/v1/costs", params={**asked, "as_of": moment.isoformat()}).json()
+    assert then["items"] == before
+    told = api.get("/v1/restatements", params={**WINDOW, "cause": "rule change"}).json()["items"]
+    assert {item["usage_day"] for item in told} == {f"{date(2026, 9, 20) + timedelta(days=n)}" for n in range(21)}
+    assert {(item["billed_cost_change"], tuple(item["export_days"])) for item in told} == {("0", ())}
 
 
 def test_what_does_not_add_up_is_refused_with_the_reason(api: httpx.Client) -> None:

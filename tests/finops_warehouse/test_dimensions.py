@@ -45,6 +45,7 @@ REFUSED = {
     "a dimension that comes later": (TEAM.replace("label: team", "dimension: unit"), 5, "no earlier dimension"),
     "a key that stands twice": (TEAM + "    name: other\n", 6, "name stands twice"),
     "a NUL": (TEAM.replace("label: team", 'label: "te\\0am"'), 5, "label: String should match"),
+    "an alias": ("dimensions: &a\n  - *a\n", 2, "refers to another place"),
     "no YAML": ("dimensions: [\n", 2, "is no YAML"),
     "a list": ("- team\n", 1, "valid dictionary"),
     "shares that are not all": (TEAM + SHARED + "    how: fixed\n    shares: {a: 60, b: 30}\n", 7, "add up to 90"),
