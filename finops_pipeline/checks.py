@@ -42,6 +42,7 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
         usage_days_are_recent,
         forecasts_keep_their_word,
         rows_conform_to_focus,
+        closed_months_equal_the_focus_export,
     ]
 
 
@@ -76,6 +77,16 @@ def closed_months_equal_invoices(context: dg.AssetCheckExecutionContext, warehou
     first, last = partition_window(context)
     with warehouse.connection() as connection:
         return _result(identities.unsettled_invoices(connection, first, last))
+
+
+@dg.asset_check(asset="invoice_months")
+def closed_months_equal_the_focus_export(
+    context: dg.AssetCheckExecutionContext, warehouse: Warehouse
+) -> dg.AssetCheckResult:
+    """Every closed month that Google's own FOCUS export holds is there what it is here, to the cent."""
+    first, last = partition_window(context)
+    with warehouse.connection() as connection:
+        return _result(identities.other_than_the_focus_export(connection, first, last))
 
 
 @dg.asset_check(asset="invoice_months", blocking=True)

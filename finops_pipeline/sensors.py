@@ -15,11 +15,12 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
+from finops_pipeline.focus_export import folder_of, take_focus_export
 from finops_pipeline.partitions import LANE_TAG, RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
 from finops_pipeline.warehouse import Warehouse
 from finops_warehouse import invoices, ledger
 from finops_warehouse.assignment import follow
-from finops_warehouse.errors import BadRules, FinopsError
+from finops_warehouse.errors import BadRules, FinopsError, SourceError
 from finops_warehouse.freshness import complete_through
 
 STAND_BACK = dg.SkipReason("A backfill is at work; what it leaves behind is asked for when it is done.")
@@ -102,6 +103,11 @@ def moved_invoice_months(
     with warehouse.connection() as connection:
         for dropped in _take_dropped(connection, warehouse):
             context.log.warning(f"Refused: {dropped.refused_because}")
+        if (witness := warehouse.settings.focus_export_url) is not None:
+            try:
+                take_focus_export(connection, folder_of(witness))
+            except SourceError as refused:
+                context.log.warning(f"The second witness is as before: {refused}")
         invoices.seal_what_closed(connection)
         behind = ledger.behind(connection, daily_inputs(), monthly_tables())
     if any(item.asset in daily_inputs() for item in behind):

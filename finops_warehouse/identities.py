@@ -237,6 +237,31 @@ def moved_after_close(
     ]
 
 
+def other_than_the_focus_export(
+    connection: psycopg.Connection, first: str | None = None, last: str | None = None
+) -> list[Difference]:
+    """Every closed invoice month that Google's own FOCUS export bills otherwise, by a cent or more.
+
+    Half a cent is what its floating-point costs may lose over a month's rows.
+    """
+    rows = connection.execute(
+        """
+        select invoice_month, billing_account_id, billing_currency, months.billed_cost, witness.billed_cost
+        from finops.invoice_months as months
+        join finops.focus_export_months as witness using (invoice_month, billing_account_id, billing_currency)
+        where abs(months.billed_cost - witness.billed_cost) >= 0.005 and closed_from <= current_date
+        and (%(first)s::text is null or invoice_month >= %(first)s)
+        and (%(last)s::text is null or invoice_month <= %(last)s)
+        order by invoice_month, billing_account_id, billing_currency
+        """,
+        {"first": first, "last": last},
+    ).fetchall()
+    return [
+        Difference("months = FOCUS export", f"{month} {account} {currency}", f"{billed:f}", f"{witness:f}")
+        for month, account, currency, billed, witness in rows
+    ]
+
+
 def _totals(identity: Identity, table: str, measure: str) -> sql.Composed:
     charges = sql.SQL("count(*)") if table == "raw_charges" else sql.SQL("sum(charge_count)::bigint")
     return sql.SQL(

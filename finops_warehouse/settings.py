@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     complete_after_days: int | None = Field(default=None, ge=0, le=45)
     """Call a usage day complete after so many later export days instead. Unset: learned from the account's past."""
 
+    focus_export_url: str | None = Field(default=None, pattern=r"^file:///.")
+    """Folder of Google's own FOCUS export, Parquet or JSONL: `file:///folder`. A second witness beside the invoices."""
+
     invoices_dir: Path | None = None
     """Folder where invoice totals are dropped as CSV or JSON files; `finops sync` and the daemon take them."""
 

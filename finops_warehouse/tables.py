@@ -230,6 +230,18 @@ invoices = sa.Table(
     comment="Totals of the invoices Google sent, as somebody handed them in.",
 )
 
+focus_export_months = sa.Table(
+    "focus_export_months",
+    metadata,
+    *_text("invoice_month", "billing_account_id", "billing_currency", nullable=False),
+    *_money("billed_cost", nullable=False),
+    Column("charge_count", BigInteger, nullable=False),
+    Column("last_export_time", Instant),
+    *_text("fingerprint", nullable=False),
+    sa.PrimaryKeyConstraint("invoice_month", "billing_account_id", "billing_currency"),
+    comment="What Google's own FOCUS export bills each month: the second witness beside the invoice.",
+)
+
 invoice_files = sa.Table(
     "invoice_files",
     metadata,

@@ -52,6 +52,8 @@ class InvoiceProof(BaseModel):
     invoice_id: str | None
     invoice_total: str | None
     residual: str | None = Field(description="billed_cost less invoice_total; 0 is the proof.")
+    focus_export_total: str | None = Field(description="What Google's own FOCUS export bills; null without one.")
+    focus_export_residual: str | None = Field(description="billed_cost less focus_export_total.")
     seal: Seal | None = Field(description="Null while the month is not closed and whole.")
     moved_after_close: bool = Field(description="Whether it moved since it closed, and nobody accepted that.")
 

@@ -46,6 +46,17 @@ PROOFS = f"""
         'credits', json_strip_nulls(json_build_object({_CREDITS})), 'charge_count', charge_count,
         'late_charge_count', late_charge_count, 'input_hash', input_hash, 'invoice_id', invoice_id,
         {_as_text("invoice_total")}, {_as_text("residual")},
+        'focus_export_total', (
+            select trim_scale(witness.billed_cost)::text from finops.focus_export_months as witness
+            where (witness.invoice_month, witness.billing_account_id, witness.billing_currency)
+                = (months.invoice_month, months.billing_account_id, months.billing_currency)
+        ),
+        'focus_export_residual', (
+            select trim_scale(months.billed_cost - witness.billed_cost)::text
+            from finops.focus_export_months as witness
+            where (witness.invoice_month, witness.billing_account_id, witness.billing_currency)
+                = (months.invoice_month, months.billing_account_id, months.billing_currency)
+        ),
         'seal', (
             select json_build_object(
                 'billed_cost', trim_scale(seals.billed_cost)::text, 'charge_count', seals.charge_count,

@@ -105,3 +105,19 @@ def test_the_document_says_what_is_true(charges: psycopg.Connection) -> None:
 
     assert file.read_text(encoding="utf-8") == text
     assert "generated: score" in text
+
+
+def test_an_invoice_month_is_shown_beside_the_second_witness(
+    spoilt: str, api_over: Callable[..., httpx.Client]
+) -> None:
+    """Three totals of one month and two residuals; null where there is no FOCUS export."""
+    with connect_to(spoilt, autocommit=True) as connection:
+        connection.execute(
+            "insert into finops.focus_export_months select invoice_month, billing_account_id, billing_currency, "
+            "billed_cost + 0.01, 1, now(), 'x' from finops.invoice_months "
+            "where invoice_month = '202609' and billing_currency = 'USD'"
+        )
+    items = api_over(spoilt).get("/v1/invoice-months", params={"invoice_month": "202609"}).json()["items"]
+    residuals = {item["billing_currency"]: item["focus_export_residual"] for item in items}
+
+    assert residuals == {"EUR": None, "USD": "-0.01"}

@@ -1675,6 +1675,16 @@ export interface components {
              * @description billed_cost less invoice_total; 0 is the proof.
              */
             residual: string | null;
+            /**
+             * Focus Export Total
+             * @description What Google's own FOCUS export bills; null without one.
+             */
+            focus_export_total: string | null;
+            /**
+             * Focus Export Residual
+             * @description billed_cost less focus_export_total.
+             */
+            focus_export_residual: string | null;
             /** @description Null while the month is not closed and whole. */
             seal: components["schemas"]["Seal"] | null;
             /**

@@ -24,6 +24,21 @@ def upgrade() -> None:
             "How many FOCUS rows of each usage day each rule of the specification speaks about, and which break it."
         ),
     )
+    op.create_table(
+        "focus_export_months",
+        sa.Column("invoice_month", sa.Text(), nullable=False),
+        sa.Column("billing_account_id", sa.Text(), nullable=False),
+        sa.Column("billing_currency", sa.Text(), nullable=False),
+        sa.Column("billed_cost", sa.Numeric(), nullable=False),
+        sa.Column("charge_count", sa.BigInteger(), nullable=False),
+        sa.Column("last_export_time", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "invoice_month", "billing_account_id", "billing_currency", name=op.f("focus_export_months_pkey")
+        ),
+        schema="finops",
+        comment="What Google's own FOCUS export bills each month: the second witness beside the invoice.",
+    )
     # Effective cost is spread from now on: days that hold commitments are behind, and built again with the new rule.
     op.execute(
         "update finops.usage_day_ledger set source_version = source_version + 1, touched_at = now() "
@@ -32,4 +47,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("focus_export_months", schema="finops")
     op.drop_table("focus_conformance", schema="finops")
