@@ -35,7 +35,7 @@ with charges as not materialized (
     where usage_day >= :start_day and usage_day < :end_day
     -- The ledger knows which export days hold rows of these usage days: the other partitions are not opened.
     and export_day = any(array(
-        select arrivals.export_day from finops.usage_day_arrivals as arrivals
+        select distinct arrivals.export_day from finops.usage_day_arrivals as arrivals
         where arrivals.usage_day >= :start_day and arrivals.usage_day < :end_day
     ))
 ),
@@ -69,7 +69,12 @@ commitments as (
             (true, credit_committed_usage_discount_dollar_base),
             (false, credit_committed_usage_discount)
     ) as side (is_spend_based, credit)
-    where case charge_category
+    where (
+        charge_category = 'Purchase'
+        or credit_committed_usage_discount_dollar_base <> 0
+        or credit_committed_usage_discount <> 0
+    )
+    and case charge_category
         when 'Purchase' then side.is_spend_based = (sku_description ~* 'dollar.based')
         when 'Usage' then side.credit <> 0
     end

@@ -4,13 +4,16 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 from helpers.golden import rows_of
 from helpers.insights import think_about_what_is_behind
 from helpers.road import Export, Road, charge
 
+from finops_pipeline import checks
 from finops_pipeline.sample_export import SampleExport
+from finops_pipeline.warehouse import Warehouse
 from finops_warehouse.focus.conformance import Counted, score, verdicts
 from finops_warehouse.focus.view import COLUMN_TYPES, MODEL, FocusVersion, column_names, make_view
 
@@ -228,3 +231,49 @@ def test_the_view_has_the_names_of_the_version_asked_for(
     assert there <= set(names)
     assert not gone & set(names)
     assert names == [new for _, new in column_names(version)]
+
+
+def evaluated(check: dg.AssetChecksDefinition, instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
+    """What a check says of everything that is stored."""
+    job = dg.Definitions(
+        asset_checks=[check],
+        jobs=[dg.define_asset_job("look", selection=dg.AssetSelection.checks(check))],
+        resources={"warehouse": Warehouse()},
+    ).resolve_job_def("look")
+    [evaluation] = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+    return evaluation
+
+
+@pytest.mark.usefixtures("read_export")
+def test_the_check_warns_and_names_the_rule_and_the_row(
+    export: Export, road: Road, instance: dg.DagsterInstance
+) -> None:
+    """Nothing is held back for it: a served number is right whether FOCUS likes its row or not."""
+    walked(export, road, [charge(1, **PRICED)])
+    before = evaluated(checks.rows_conform_to_focus, instance)
+    walked(export, road, [charge(1, **PRICED), {**charge(1, **PRICED), "currency": "XBT"}])
+    after = evaluated(checks.rows_conform_to_focus, instance)
+
+    assert before.passed
+    assert before.metadata["score_percent"].value == "100"
+    assert not after.passed
+    assert (after.severity, after.blocking) == (dg.AssetCheckSeverity.WARN, False)
+    said = str(after.metadata["BillingCurrency-C-006-M"].value)
+    [(row,)] = focus(road.connection, '"x_Row"', "\"BillingCurrency\" = 'XBT'")
+    assert row in said
+
+
+@pytest.mark.usefixtures("read_export")
+def test_the_check_of_the_second_witness_names_the_month(
+    export: Export, road: Road, instance: dg.DagsterInstance
+) -> None:
+    """Without a FOCUS export it has nothing to say; with one that bills a cent more it warns."""
+    walked(export, road, [charge(1, start="2026-08-01T20:00", **PRICED)])
+    silent = evaluated(checks.closed_months_equal_the_focus_export, instance)
+    road.connection.execute("insert into finops.focus_export_months values ('202608', 'A', 'USD', 1.01, 1, now(), 'x')")
+    after = evaluated(checks.closed_months_equal_the_focus_export, instance)
+
+    assert silent.passed
+    assert not after.passed
+    assert not after.blocking
+    assert "202608 A USD" in str(after.metadata["first_differences"].value)
