@@ -46,6 +46,8 @@ DATA = [
     "/v1/costs?window=7d",
     "/v1/dimensions",
     "/v1/dimensions/project/members",
+    "/v1/coverage?window=7d&dimension=team",
+    "/v1/allocations?window=7d&dimension=team",
     "/v1/meta",
     "/v1/anomalies",
     "/v1/forecasts",

@@ -35,7 +35,7 @@ def test_every_route_says_what_it_refuses(document: dict[str, Any]) -> None:
         if not path.startswith("/v1/"):
             continue
         refusals = {status: told for status, told in operation["responses"].items() if status != "200"}
-        expected = {"401"} if path == "/v1/dimensions" else {"401", "503"}
+        expected = {"401", "503"}
         expected |= {"404"} if path.startswith("/v1/evidence") else set()
         assert expected | ({"422"} if operation.get("parameters") else set()) == refusals.keys(), path
 
