@@ -22,8 +22,8 @@ SPENDS = """
         select billing_account_id, billing_currency, sub_account_id, service_id, sku_id, region_id, usage_day,
             max(sub_account_name) as sub_account_name, max(service_name) as service_name,
             max(sku_description) as sku_description, sum(billed_cost) as billed_cost,
-            sum(cost + credit_committed_usage_discount + credit_committed_usage_discount_dollar_base
-                + credit_fee_utilization_offset) as uncovered, -- on demand, less what a commitment covers
+            sum(cost + credit_committed_usage_discount + credit_committed_usage_discount_dollar_base)
+                as uncovered, -- on demand, less what a commitment covers
             sum(repeated_cost) as repeated_cost, sum(pricing_quantity) as pricing_quantity
         from finops.aggregated_cost_data
         where usage_day > %(day)s - 60 and usage_day <= %(day)s and charge_category = 'Usage'

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from helpers.checkout import TOP
 from helpers.golden import rows_of
 from helpers.road import Export, Road, Row, charge
 from hypothesis import HealthCheck, given, settings
@@ -304,6 +305,17 @@ def test_the_examples_of_the_specification(example: Path, export: Export, road: 
     found = effective_by_sku(road)
     found["Unused"] = found.pop(SPEND_FEE)
     assert {name: round(amount, 6) for name, amount in found.items()} == {"Unused": 0, **expected}
+
+
+def test_nothing_that_thinks_of_savings_reads_the_offset() -> None:
+    """A rule or a text that added it up would call the fee of a used commitment saved money."""
+    readers = [
+        *(TOP / "finops_insights").glob("*.*"),
+        TOP / "finops_pipeline" / "savings.py",
+        TOP / "finops_pipeline" / "narration.py",
+    ]
+
+    assert [file.name for file in readers if "fee_utilization_offset" in file.read_text(encoding="utf-8").lower()] == []
 
 
 def test_taking_back_a_double_count_is_never_called_a_saving(export: Export, road: Road) -> None:
