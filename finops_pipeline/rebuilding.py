@@ -7,7 +7,7 @@ behind and is built again; the other way round it would be lost.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import psycopg
@@ -77,22 +77,21 @@ def _rebuild_facts(connection: psycopg.Connection, model: SqlModel, usage_day: d
         served_version = _served_source_version(connection, model.table, key)
         before = _totals(connection, model.table, usage_day)
         months = _invoice_months(connection, model.table, usage_day)
-        # Not now(): that is when the transaction began, and it may have waited for the lock since.
-        [(moment,)] = connection.execute("select clock_timestamp()").fetchall()
-        after, expected, moved = _replace_facts(connection, model, usage_day, moment)
+        version = ledger.next_version(connection)
+        after, expected, moved = _replace_facts(connection, model, usage_day, version)
         if after != expected:
             raise ProofFailed(_difference(model, key, after, expected))
         if uneven := identities.differences(connection, identities.EFFECTIVE_EQUALS_BILLED, usage_day, usage_day):
             raise ProofFailed(f"{'; '.join(map(str, uneven))}. The table is as before.")
-        restated = moved if served_version is not None else set()
-        for account, currency in sorted(restated):
-            pair = (account, currency)
-            change = Change(pair, _cost(before, pair), _cost(after, pair), served_version or 0, source_version, moment)
-            _record_restatement(connection, usage_day, change, run_id)
         months |= _invoice_months(connection, model.table, usage_day)
         ledger.touch_invoice_months(connection, months)
         row_count = _count(connection, model.table, "usage_day", usage_day)
-        version = ledger.materialised(connection, model.table, key, source_version, row_count, run_id)
+        ledger.materialised(connection, model.table, key, source_version, row_count, run_id, version)
+        restated = moved if served_version is not None else set()
+        for account, currency in sorted(restated):
+            pair = (account, currency)
+            change = Change(pair, _cost(before, pair), _cost(after, pair), served_version or 0, source_version, version)
+            _record_restatement(connection, usage_day, change, run_id)
     return Rebuilt(key, row_count, _by_currency(after), source_version, version, bool(restated))
 
 
@@ -209,22 +208,22 @@ REPLACE_FACTS = """
     with model as ({query}),
     old as (delete from finops.{facts} where usage_day = %(start_day)s returning *),
     both_states as (
-        select {columns}, min(served_from) as served_from, bool_or(is_new) as is_new
+        select {columns}, min(from_version) as from_version, bool_or(is_new) as is_new
         from (
-            select {columns}, served_from, false as is_new from old
+            select {columns}, from_version, false as is_new from old
             union all
             select {columns}, null, true from model
         ) as states
         group by {columns}
     ),
     inserted as (
-        insert into finops.{facts} ({columns}, served_from)
-        select {columns}, coalesce(served_from, %(moment)s) from both_states where is_new
+        insert into finops.{facts} ({columns}, from_version)
+        select {columns}, coalesce(from_version, %(version)s) from both_states where is_new
         returning billing_account_id, billing_currency, billed_cost, charge_count
     ),
     superseded as (
-        insert into finops.{superseded} ({columns}, served_from, served_until)
-        select {columns}, served_from, %(moment)s from both_states where not is_new
+        insert into finops.{superseded} ({columns}, from_version, until_version)
+        select {columns}, from_version, %(version)s from both_states where not is_new
     )
     select 'in', billing_account_id, billing_currency, sum(billed_cost), sum(charge_count)::bigint
     from inserted group by 2, 3
@@ -232,12 +231,12 @@ REPLACE_FACTS = """
     select 'expected', input.* from ({totals}) as input
     union all
     select distinct 'moved', billing_account_id, billing_currency, null::numeric, null::bigint
-    from both_states where not is_new or served_from is null
+    from both_states where not is_new or from_version is null
 """
 
 
 def _replace_facts(
-    connection: psycopg.Connection, model: SqlModel, usage_day: date, moment: datetime
+    connection: psycopg.Connection, model: SqlModel, usage_day: date, version: int
 ) -> tuple[Totals, Totals, set[tuple[str, str]]]:
     """Put the model's rows in the place of the day's. Returns what went in, what the input holds, and who moved."""
     statement = REPLACE_FACTS.format(
@@ -247,7 +246,7 @@ def _replace_facts(
         columns=", ".join(model.columns),
         totals=INPUT_TOTALS[model.header.inputs[0]],
     )
-    window = {"start_day": usage_day, "end_day": usage_day + timedelta(days=1), "moment": moment}
+    window = {"start_day": usage_day, "end_day": usage_day + timedelta(days=1), "version": version}
     found: dict[str, dict[tuple[str, str], tuple[Decimal, int]]] = {"in": {}, "expected": {}, "moved": {}}
     for side, account, currency, billed_cost, charges in connection.execute(statement, window).fetchall():
         found[side][account, currency] = (billed_cost, charges)
@@ -264,7 +263,8 @@ class Change:
     after: Decimal
     served_version: int
     source_version: int
-    moment: datetime
+    version: int
+    """The version of the day that shows it."""
 
 
 def _record_restatement(connection: psycopg.Connection, usage_day: date, change: Change, run_id: str) -> None:
@@ -279,7 +279,7 @@ def _record_restatement(connection: psycopg.Connection, usage_day: date, change:
                 on arrivals.export_day = changes.export_day and arrivals.usage_day = changes.usage_day
                 and arrivals.billing_account_id = %(account)s and arrivals.billing_currency = %(currency)s
             where changes.usage_day = %(day)s
-            and changes.source_version > %(served)s and changes.source_version <= %(version)s
+            and changes.source_version > %(served)s and changes.source_version <= %(source)s
             group by changes.export_day, changes.source_version, changes.cause
         ),
         -- What other accounts' charges did to the day is none of this account's causes. Charges that a re-export or a
@@ -295,7 +295,8 @@ def _record_restatement(connection: psycopg.Connection, usage_day: date, change:
                 else 'rule change'
             end,
             coalesce(array_agg(distinct export_day order by export_day) filter (where export_day is not null), '{}'),
-            %(version)s, %(run_id)s, %(moment)s
+            %(source)s, %(run_id)s,
+            (select materialised_at from finops.materialisation_log where version = %(version)s)
         from causing
         """,
         {
@@ -305,9 +306,9 @@ def _record_restatement(connection: psycopg.Connection, usage_day: date, change:
             "before": change.before,
             "after": change.after,
             "served": change.served_version,
-            "version": change.source_version,
+            "source": change.source_version,
+            "version": change.version,
             "run_id": run_id,
-            "moment": change.moment,
         },
     )
 

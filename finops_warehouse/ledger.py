@@ -271,24 +271,46 @@ def lock_partition(connection: psycopg.Connection, table: str, partition: int) -
     connection.execute("select pg_advisory_xact_lock(%s::int, %s)", [crc32(table.encode()) - 2**31, partition])
 
 
-def materialised(
-    connection: psycopg.Connection, asset: str, partition_key: str, source_version: int, row_count: int, run_id: str
-) -> int:
-    """Stamp a partition as built, in the transaction that built it. Returns its new version.
+SERVING = crc32(b"finops.serving")
+"""The lock a build holds, shared, from the moment it notes to its commit."""
 
-    Clears its failures, and tells whoever listens on channel `materialised`, at commit.
+SETTLED = f"select pg_advisory_lock({SERVING}), pg_advisory_unlock({SERVING})"
+"""Waits, for milliseconds, until every build that has noted its moment is to be seen: whoever then begins to read gets
+of a moment in the past what everybody after them will get."""
+
+
+def next_version(connection: psycopg.Connection) -> int:
+    """The version a partition will have that is being built: higher than any there is."""
+    [(version,)] = connection.execute("select nextval('finops.materialisation_version')").fetchall()
+    return int(version)
+
+
+def materialised(
+    connection: psycopg.Connection,
+    asset: str,
+    partition_key: str,
+    source_version: int,
+    row_count: int,
+    run_id: str,
+    version: int | None = None,
+) -> int:
+    """Stamp a partition as built, in the transaction that built it. Returns its version: the one given, or the next.
+
+    Clears its failures, and tells whoever listens on channel `materialised`, at commit. The last thing a build does:
+    the moment it notes is the one from which the build counts as served, and readers see it from its commit on.
     """
-    [(version,)] = connection.execute(
+    connection.execute("select pg_advisory_xact_lock_shared(%s)", [SERVING])
+    [(stamped,)] = connection.execute(
         """
         insert into finops.materialisation as built
             (asset, partition_key, version, source_version, row_count, run_id, materialised_at)
-        values (%s, %s, nextval('finops.materialisation_version'), %s, %s, %s, clock_timestamp())
+        values (%s, %s, coalesce(%s, nextval('finops.materialisation_version')), %s, %s, %s, clock_timestamp())
         on conflict (asset, partition_key) do update set
             version = excluded.version, source_version = excluded.source_version, row_count = excluded.row_count,
             run_id = excluded.run_id, materialised_at = excluded.materialised_at
         returning version
         """,
-        [asset, partition_key, source_version, row_count, run_id],
+        [asset, partition_key, version, source_version, row_count, run_id],
     ).fetchall()
     connection.execute(
         "insert into finops.materialisation_log "
@@ -300,7 +322,7 @@ def materialised(
         "delete from finops.build_attempts where asset = %s and partition_key = %s", [asset, partition_key]
     )
     connection.execute("select pg_notify('materialised', %s)", [asset])
-    return int(version)
+    return int(stamped)
 
 
 def confirmed(connection: psycopg.Connection, asset: str, partition_key: str, source_version: int) -> None:

@@ -100,24 +100,24 @@ aggregated_cost_data = sa.Table(
     *_money("consumed_quantity", "pricing_quantity"),
     Column("charge_count", BigInteger, nullable=False),
     Column("repeated_cost", Numeric, nullable=False, server_default="0"),
-    Column("served_from", Instant, nullable=False),
+    Column("from_version", BigInteger, nullable=False),
     Index(None, "usage_day"),
     Index(None, "invoice_month"),
     postgresql_partition_by="RANGE (usage_day)",
     comment="The fact table: what each usage day cost by everything a reader may group by.",
 )
 
-STAMPED_COLUMNS = frozenset(("served_from", "served_until", "learned_at"))
+STAMPED_COLUMNS = frozenset(("from_version", "until_version", "learned_at"))
 """What the writer of a row notes about it: no model selects them, and two rows that differ in them alone are equal."""
 
 superseded_cost_data = sa.Table(
     "superseded_cost_data",
     metadata,
     *(Column(column.name, column.type, nullable=column.nullable) for column in aggregated_cost_data.columns),
-    Column("served_until", Instant, nullable=False),
+    Column("until_version", BigInteger, nullable=False),
     Index(None, "usage_day"),
     postgresql_partition_by="RANGE (usage_day)",
-    comment="Rows of aggregated_cost_data that were served once, and the moments between which they were.",
+    comment="Rows of aggregated_cost_data that were served once, and from which to which version of their day.",
 )
 
 

@@ -108,11 +108,18 @@ RESTATED = """
         ) as by_currency)
 """
 
-# A fact row is served from one moment to another; those of a moment are what a reader saw then.
+# A fact row is served from one version of its day to another, and a day had one version at a moment.
 SEEN = """(
-    select {columns} from finops.aggregated_cost_data where served_from <= %(as_of)s
+    with served as (
+        select partition_key::date as usage_day, max(version) as version
+        from finops.materialisation_log
+        where asset = 'aggregated_cost_data' and materialised_at <= %(as_of)s
+        group by partition_key
+    )
+    select {columns} from finops.aggregated_cost_data join served using (usage_day) where from_version <= version
     union all
-    select {columns} from finops.superseded_cost_data where served_from <= %(as_of)s and served_until > %(as_of)s
+    select {columns} from finops.superseded_cost_data join served using (usage_day)
+    where from_version <= version and until_version > version
 ) as seen"""
 
 

@@ -8,7 +8,7 @@ from finops_api.access import Reader
 from finops_api.catalogue.queries import last_complete_day, refuse_unknown
 from finops_api.costs.models import CostPage, CostQuery
 from finops_api.costs.queries import costs
-from finops_api.database import Pool, snapshot
+from finops_api.database import Pool, rows, snapshot
 from finops_api.errors import (
     AskedTwice,
     DatabaseUnreachable,
@@ -25,6 +25,7 @@ from finops_api.errors import (
     documented,
 )
 from finops_api.questions import each_once
+from finops_warehouse.ledger import SETTLED
 
 router = APIRouter(prefix="/v1/costs", tags=["costs"])
 
@@ -44,6 +45,8 @@ async def list_costs(
     Days whose charges are still arriving are marked `estimated` and are in no total. With `as_of` the answer is the
     one a reader got at that moment.
     """
+    if query.as_of:
+        await rows(pool, SETTLED)
     async with snapshot(pool) as moment:
         complete = await last_complete_day(moment, query.billing_account, query.as_of)
         await refuse_unknown(moment, query.dimensions())

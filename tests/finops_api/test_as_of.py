@@ -205,17 +205,17 @@ def test_a_moment_is_asked_with_its_time_zone(
 def test_a_row_that_stands_keeps_its_moment(export: Export, road: Road, database_url: str) -> None:
     """Only rows that changed go into the history: a day restated ten times does not keep ten copies of all of it."""
     with connect_to(database_url, autocommit=True) as connection:
-        before: dict[str, datetime] = dict(connection.execute(
-            "select service_name, served_from from finops.aggregated_cost_data "
+        before: dict[str, int] = dict(connection.execute(
+            "select service_name, from_version from finops.aggregated_cost_data "
             "where usage_day = '2026-08-02' and billing_account_id = 'A'"
         ).fetchall())  # fmt: skip
         correct(export, road, round_=0)
-        after: dict[str, datetime] = dict(connection.execute(
-            "select service_name, served_from from finops.aggregated_cost_data "
+        after: dict[str, int] = dict(connection.execute(
+            "select service_name, from_version from finops.aggregated_cost_data "
             "where usage_day = '2026-08-02' and billing_account_id = 'A'"
         ).fetchall())  # fmt: skip
         history = connection.execute(
-            "select service_name, billed_cost, served_until > served_from from finops.superseded_cost_data "
+            "select service_name, billed_cost, until_version > from_version from finops.superseded_cost_data "
             "where usage_day = '2026-08-02'"
         ).fetchall()
 

@@ -32,8 +32,8 @@ def test_days_with_commitments_are_behind_after_the_migration(settings: Settings
             ]
             connection.execute(
                 f"insert into finops.aggregated_cost_data (usage_day, invoice_month, billing_account_id, "
-                f"billing_currency, charge_category, cost_type, charge_count, served_from, {', '.join(columns)}) "
-                f"values ('{day}', '202609', 'A', 'USD', '{category}', 'regular', 1, now(), "
+                f"billing_currency, charge_category, cost_type, charge_count, from_version, {', '.join(columns)}) "
+                f"values ('{day}', '202609', 'A', 'USD', '{category}', 'regular', 1, 1, "
                 f"{', '.join('1' for _ in columns)})".encode()
             )
 

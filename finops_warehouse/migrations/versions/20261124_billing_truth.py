@@ -9,7 +9,6 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-_INSTANT = postgresql.TIMESTAMP(timezone=True)
 _CREDITS = tuple(
     f"credit_{name}"
     for name in (
@@ -193,24 +192,24 @@ def upgrade() -> None:
         sa.Column("pricing_quantity", sa.Numeric(), nullable=True),
         sa.Column("charge_count", sa.BigInteger(), nullable=False),
         sa.Column("repeated_cost", sa.Numeric(), nullable=False),
-        sa.Column("served_from", postgresql.TIMESTAMP(timezone=True), nullable=False),
-        sa.Column("served_until", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("from_version", sa.BigInteger(), nullable=False),
+        sa.Column("until_version", sa.BigInteger(), nullable=False),
         schema="finops",
-        comment="Rows of aggregated_cost_data that were served once, and the moments between which they were.",
+        comment="Rows of aggregated_cost_data that were served once, and from which to which version of their day.",
         postgresql_partition_by="RANGE (usage_day)",
     )
     op.create_index(
         op.f("superseded_cost_data_usage_day_idx"), "superseded_cost_data", ["usage_day"], unique=False, schema="finops"
     )
-    # Facts that are there were served from the moment they were built.
-    op.add_column("aggregated_cost_data", sa.Column("served_from", _INSTANT), schema="finops")
+    # Facts that are there were served from the version they were built as.
+    op.add_column("aggregated_cost_data", sa.Column("from_version", sa.BigInteger()), schema="finops")
     op.execute(
-        "update finops.aggregated_cost_data as facts set served_from = built.materialised_at "
+        "update finops.aggregated_cost_data as facts set from_version = built.version "
         "from finops.materialisation as built "
         "where built.asset = 'aggregated_cost_data' and built.partition_key = facts.usage_day::text"
     )
-    op.execute("update finops.aggregated_cost_data set served_from = now() where served_from is null")
-    op.alter_column("aggregated_cost_data", "served_from", nullable=False, schema="finops")
+    op.execute("update finops.aggregated_cost_data set from_version = 0 where from_version is null")
+    op.alter_column("aggregated_cost_data", "from_version", nullable=False, schema="finops")
     op.execute(
         "insert into finops.materialisation_log "
         "select version, asset, partition_key, source_version, row_count, run_id, materialised_at "
@@ -245,7 +244,7 @@ def downgrade() -> None:
     op.drop_column("invoice_months", "late_charge_count", schema="finops")
     op.drop_column("invoice_months", "late_billed_cost", schema="finops")
     op.drop_column("export_day_ledger", "billing_timezone", schema="finops")
-    op.drop_column("aggregated_cost_data", "served_from", schema="finops")
+    op.drop_column("aggregated_cost_data", "from_version", schema="finops")
     op.drop_index(op.f("superseded_cost_data_usage_day_idx"), table_name="superseded_cost_data", schema="finops")
     op.drop_table("superseded_cost_data", schema="finops")
     op.drop_index(
