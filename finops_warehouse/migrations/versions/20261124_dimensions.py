@@ -65,10 +65,10 @@ _SPLIT_COST = """
             from cut
         )
         select array_agg(
-            (units
+            trim_scale((units
                 + case when rank <= abs(trunc(left_over)) then sign(left_over) else 0 end
                 + case when rank = 1 then left_over - trunc(left_over) else 0 end
-            ) * 0.000000001
+            ) * 0.000000001)
             order by place
         )
         from ranked
