@@ -31,7 +31,7 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
         identities.FACTS_EQUAL_RAW,
         identities.EFFECTIVE_EQUALS_BILLED,
         identities.MONTHS_EQUAL_FACTS,
-        identities.MONTHS_EQUAL_PARTS,
+        identities.PARTS_EQUAL_SOURCE,
         *identities.rollup_identities(),
     ]
     return [

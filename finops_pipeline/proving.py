@@ -63,6 +63,7 @@ def prove(connection: psycopg.Connection, source: BillingSource, billing_timezon
         identities.EFFECTIVE_EQUALS_BILLED,
         *identities.rollup_identities(),
         identities.MONTHS_EQUAL_FACTS,
+        identities.PARTS_EQUAL_SOURCE,
         identities.MONTHS_EQUAL_PARTS,
     ]
     rows_differ = len(found)

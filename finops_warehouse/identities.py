@@ -68,6 +68,7 @@ EFFECTIVE_EQUALS_BILLED = Identity(
 )
 """Commitment fees move between the charges of a day, an account and a currency; none is lost, none is counted twice."""
 MONTHS_EQUAL_FACTS = Identity("months = facts", "invoice_months", "aggregated_cost_data", "invoice_month")
+PARTS_EQUAL_SOURCE = Identity("parts = source", "invoice_month_parts", "usage_day_arrivals", "invoice_month")
 MONTHS_EQUAL_PARTS = Identity("months = parts", "invoice_months", "invoice_month_parts", "invoice_month")
 
 

@@ -42,7 +42,7 @@ COSTS = "cost_by_project_service_daily"
 
 
 @insight(
-    dg.AssetDep("aggregated_cost_data", partition_mapping=days_back(120)),
+    dg.AssetDep("usage_day_charges", partition_mapping=days_back(120)),
     metadata=table_metadata(MATURITY, MATURITY.header.columns),
 )
 def cost_maturity(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:

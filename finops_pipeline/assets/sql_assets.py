@@ -18,6 +18,7 @@ from finops_pipeline.rebuilding import FACT_TABLE, Rebuilt, rebuild_invoice_mont
 from finops_pipeline.warehouse import Warehouse
 from finops_warehouse.sql_models import PARAMETER, ColumnDoc, SqlModel, postgres_models
 from finops_warehouse.tables import metadata as tables
+from finops_warehouse.tables import usage_day_arrivals
 
 
 def sql_assets() -> list[dg.AssetsDefinition]:
@@ -78,7 +79,8 @@ def _deps(model: SqlModel) -> list[dg.AssetDep]:
         return [dg.AssetDep(table) for table in model.header.inputs]
     # An invoice holds corrections of any earlier month; the ledger knows of which, the graph draws two months.
     reach = dg.TimeWindowPartitionMapping(start_offset=-2, allow_nonexistent_upstream_partitions=True)
-    return [dg.AssetDep(FACT_TABLE, partition_mapping=reach)]
+    made_of = "usage_day_charges" if model.header.inputs[0] == usage_day_arrivals.name else FACT_TABLE
+    return [dg.AssetDep(made_of, partition_mapping=reach)]
 
 
 def table_metadata(model: SqlModel, documented: Mapping[str, ColumnDoc]) -> dict[str, object]:

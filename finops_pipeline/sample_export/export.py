@@ -19,7 +19,7 @@ from finops_pipeline.sample_export.events import Schedule
 from finops_pipeline.sample_export.files import Format, refuse_other_days, replace_if_different, write_day
 from finops_pipeline.sample_export.fleet import Fleet
 from finops_pipeline.sample_export.invoices import Invoice, Invoicing
-from finops_pipeline.sample_export.lateness import Lateness
+from finops_pipeline.sample_export.lateness import MOST_CORRECTIONS, Lateness
 from finops_pipeline.sample_export.rows import RowMaker
 from finops_pipeline.sample_export.truth import AnswerKey, invoices_as_csv
 from finops_pipeline.sample_export.usage import UsageModel
@@ -59,11 +59,11 @@ class _Queue:
 class _Generator:
     """Everything that is remembered from one day to the next."""
 
-    def __init__(self, first_day: date, last_day: date, rows_per_day: int, seed: int) -> None:
+    def __init__(self, first_day: date, last_day: date, rows_per_day: int, seed: int, corrections: int) -> None:
         self._milestones = Milestones(first_day)
         self.fleet = Fleet.for_rows_per_day(rows_per_day)
         self._usage = UsageModel(self.fleet, self._milestones, Schedule(self._milestones, seed, last_day), seed)
-        self._lateness = Lateness(self.fleet, seed)
+        self._lateness = Lateness(self.fleet, seed, corrections)
         self._invoicing = Invoicing(self.fleet, self._milestones, seed)
         self._queue = _Queue()
         self.answers = AnswerKey()
@@ -96,20 +96,24 @@ def write_sample_export(
     last_export_day: date,
     schema: Literal["current", "2023"] = "current",
     format: Format = "parquet",  # noqa: A002 - the word every caller and the command line use
+    corrections: int = 1,
     on_day: Callable[[date], None] | None = None,
 ) -> SampleExport:
     """Write a detailed billing export of that many days under `out`, and beside it what is true of it.
 
     The same arguments give the same bytes. A longer export with the same first day and seed begins with the same
-    files, so writing it over the shorter one is how tomorrow's export arrives.
+    files, so writing it over the shorter one is how tomorrow's export arrives. `corrections` is how many times as many
+    corrections and late charges there are as usual; the invoices count them all.
     """
     if days < 1:
         raise BadRequest(f"An export of {days} days holds nothing. Ask for at least one day.")
+    if not 1 <= corrections <= MOST_CORRECTIONS:
+        raise BadRequest(f"Corrections can be 1 to {MOST_CORRECTIONS} times as many as usual, not {corrections}.")
     if out.exists() and not out.is_dir():
         raise BadRequest(f"{out} is a file. Choose a folder to write the sample to.")
     first_day = last_export_day - timedelta(days=days - 1)
     export_days = [first_day + timedelta(days=number) for number in range(days)]
-    generator = _Generator(first_day, last_export_day, rows_per_day, seed)
+    generator = _Generator(first_day, last_export_day, rows_per_day, seed, corrections)
     table_dir, truth_dir = out / TABLE, out / "truth"
     refuse_other_days(table_dir, export_days)
 

@@ -29,6 +29,8 @@ LATE_SHARE = 0.01
 LONGEST_CORRECTION_DAYS = 45
 CHARGES_PER_CORRECTION = 600
 CHARGES_PER_DUPLICATE = 2_000
+MOST_CORRECTIONS = 50
+"""How many times as many corrections and late charges can be asked for: half of all charges are days late by then."""
 RERATED_WORKLOAD_CHANCE = 1 / 14
 
 
@@ -62,20 +64,23 @@ def append_time(instants: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 class Lateness:
     """Gives the charges of a usage day their export times, and adds what follows from them."""
 
-    def __init__(self, fleet: Fleet, seed: int) -> None:
-        self._fleet, self._seed = fleet, seed
+    def __init__(self, fleet: Fleet, seed: int, corrections: int = 1) -> None:
+        self._fleet, self._seed, self._corrections_times = fleet, seed, corrections
 
     def exported(self, charges: Charges, usage_day: date) -> Charges:
         """The day's charges with their export times and invoices, charges that occur twice, and later corrections."""
         late = self._delay(charges, usage_day)
         draw = chance(self._seed, "second thoughts", usage_day)
         ordinary = np.flatnonzero(self._fleet.is_usage[charges["line"]] & (charges["model"] == 0) & ~late)
-        corrected = draw.choice(ordinary, 1 + len(ordinary) // CHARGES_PER_CORRECTION, replace=False)
+        count = min(self._corrections_times * (1 + len(ordinary) // CHARGES_PER_CORRECTION), len(ordinary))
+        corrected = draw.choice(ordinary, count, replace=False)
         corrections = [self._corrections(charges[np.sort(corrected)], usage_day, draw)]
-        if draw.random() < RERATED_WORKLOAD_CHANCE:
-            workload = self._fleet.workload[charges["line"]]
-            rerated = ordinary[workload[ordinary] == workload[draw.choice(ordinary)]]
-            corrections.append(self._rerated(charges[rerated], usage_day, draw))
+        workload, to_rerate = self._fleet.workload[charges["line"]], ordinary
+        for _ in range(self._corrections_times):
+            if len(to_rerate) and draw.random() < RERATED_WORKLOAD_CHANCE:
+                is_rerated = workload[to_rerate] == workload[draw.choice(to_rerate)]
+                corrections.append(self._rerated(charges[to_rerate[is_rerated]], usage_day, draw))
+                to_rerate = to_rerate[~is_rerated]  # a workload is billed again once
         twice = charges[np.sort(draw.choice(ordinary, 1 + len(ordinary) // CHARGES_PER_DUPLICATE, replace=False))]
         return np.concatenate([charges, twice, *corrections])
 
@@ -85,7 +90,7 @@ class Lateness:
         count = len(charges)
         hours = np.minimum(draw.gamma(2.0, 2.5, count), 48.0)
         late_days = draw.uniform(2.0, 10.0, count)
-        late: Mask = draw.random(count) < LATE_SHARE
+        late: Mask = draw.random(count) < LATE_SHARE * self._corrections_times
         delay = np.where(late, late_days * DAY, hours * HOUR)
         charges["export"] = append_time(charges["end"] + delay.astype(np.int64))
         next_month = month_number(first_of_next_month(usage_day))

@@ -85,6 +85,8 @@ def test_the_graph_draws_the_road_from_the_export_to_the_invoice_and_to_the_sent
         ("aggregated_cost_data", "cost_by_custom_daily"),
         ("aggregated_cost_data", "allocated_costs"),
         ("aggregated_cost_data", "invoice_months"),
+        ("usage_day_charges", "invoice_month_parts"),
+        ("usage_day_charges", "cost_maturity"),
         ("aggregated_cost_data", "cost_anomalies"),
         ("aggregated_cost_data", "focus_conformance"),
         ("cost_by_project_service_daily", "cost_anomalies"),
