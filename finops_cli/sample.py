@@ -15,6 +15,9 @@ def sample(
     days: Annotated[int, typer.Option(help="How many export days.")] = 90,
     rows_per_day: Annotated[int, typer.Option(help="About how many rows a day.")] = 1500,
     seed: Annotated[int, typer.Option(help="The same seed and dates give the same files, to the byte.")] = 1,
+    corrections: Annotated[
+        int, typer.Option(help="How many times as many corrections and late charges as usual: 1 to 50.")
+    ] = 1,
     end: Annotated[str | None, typer.Option(help="Last export day, YYYY-MM-DD; by default yesterday.")] = None,
     schema: Annotated[
         Literal["current", "2023"], typer.Option(help="`current`, or `2023`: without the columns added since.")
@@ -44,6 +47,7 @@ def sample(
             last_export_day=last,
             schema=schema,
             format=file_format,
+            corrections=corrections,
             on_day=wrote,
         )
     if json:
