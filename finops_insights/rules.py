@@ -191,6 +191,8 @@ def _why(subject: Subject) -> list[str]:
     if "made of" in subject.notes:
         return ["The {{f_actual}} are made of anomalies of services in projects, which have texts of their own."]
     causes = [name for name in subject.entities if name.startswith("f_cause_")]
+    if not causes and subject.facts["f_excess"].direction is None:
+        return []  # days that went both ways and come to nothing together
     if not causes:
         word = _than(subject.facts["f_excess"]).split()[0]
         return [f"The {{{{f_excess}}}} {word} is spread: no part of the cost explains most of it."]

@@ -56,14 +56,22 @@ DATA = [
     "/v1/insights",
     "/v1/evidence?start=2026-09-10&end=2026-09-11&billing_currency=USD",
     "/v1/evidence.csv?start=2026-09-10&end=2026-09-11&billing_currency=USD",
+    "/v1/restatements",
+    "/v1/maturity",
+    "/v1/nowcast",
+    "/v1/invoice-months",
+    "/v1/invoice-months/parts?invoice_month=202609",
+    "/v1/focus/conformance",
 ]
+HANDED_IN = "/v1/invoices/{billing_account}/{invoice_month}/{billing_currency}"
+"""The one route that writes; `test_invoices.py` tries it without a token."""
 
 
 def test_the_list_of_data_routes_is_whole() -> None:
     """The tests below try them one by one; this one sees that none is left out."""
     asked = {path.split("?")[0].replace("/project/", "/{name}/") for path in DATA}
 
-    assert {path for path, _ in routes()} - OPEN == asked
+    assert {path for path, _ in routes()} - OPEN - {HANDED_IN} == asked
 
 
 @pytest.mark.parametrize(
