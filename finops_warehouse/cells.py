@@ -27,6 +27,8 @@ class Cell(BaseModel):
     billing_currency: str
     filters: Mapping[str, list[str]] = Field(default={}, description="Members by dimension, ids or names.")
     custom: Mapping[str, list[str]] = Field(default={}, description="Members by custom dimension.")
+    at: Mapping[str, str] = Field(default={}, description="The one member by dimension, by its id and nothing else.")
+    excluding: Mapping[str, list[str]] = Field(default={}, description="Members left out, by dimension, by their ids.")
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
@@ -53,7 +55,7 @@ class Cell(BaseModel):
     @property
     def table(self) -> str:
         """The smallest served table that holds it."""
-        return table_for(set(self.members))
+        return table_for({*self.members, *self.at, *self.excluding})
 
 
 Value = Callable[[str, Any], sql.Composable]
@@ -125,6 +127,14 @@ def _conditions(cell: Cell, value: Value) -> sql.Composed:
         sql.SQL("usage_day < {}").format(value("end", cell.end)),
         sql.SQL("billing_currency = {}").format(value("billing_currency", cell.billing_currency)),
         *(member_filter(name, value(f"is_{name}", list(members))) for name, members in cell.members.items()),
+        *(
+            sql.SQL("{} = {}").format(member_key(dimension(name)), value(f"at_{name}", member))
+            for name, member in cell.at.items()
+        ),
+        *(
+            sql.SQL("not {} = any({})").format(member_key(dimension(name)), value(f"not_{name}", list(members)))
+            for name, members in cell.excluding.items()
+        ),
     ]
     return sql.SQL(" and ").join(conditions)
 

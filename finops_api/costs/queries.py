@@ -134,7 +134,7 @@ def _relation(asked: ResolvedQuery, table: str) -> sql.Composable:
 async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
     """The answer to a cost question. Raises `TooManyRows` rather than cut an answer short unseen."""
     table = "aggregated_cost_data" if asked.query.as_of else table_for({*asked.groups, *asked.query.filters()})
-    kept = await _top(connection, asked, table)
+    kept = await kept_members(connection, asked, table)
     items, totals = await _read(connection, asked, table, kept, asked.start, asked.end, asked.counted_end)
     if asked.query.compare:
         first, last = asked.previous
@@ -145,7 +145,7 @@ async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
     return CostPage(items=items, totals=totals, meta=await _meta(connection, asked, table))
 
 
-async def _top(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> Kept | None:
+async def kept_members(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> Kept | None:
     """The members an answer shows one by one, with their currency; None when it shows all."""
     if asked.query.top is None:
         return None

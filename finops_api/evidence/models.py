@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from finops_api.costs.models import MeasureName
+from finops_api.costs.models import MAX_TOP, CostQuery, DimensionName, MeasureName, Window
 from finops_api.errors import EmptyWindow
-from finops_api.questions import Filtered, Member, refuse_what_does_not_add_up
+from finops_api.questions import CustomName, Filtered, Member, refuse_what_does_not_add_up
 from finops_insights.facts import Unit
 from finops_warehouse.cells import Cell
 
@@ -24,6 +24,22 @@ class EvidenceQuery(Filtered):
     billing_currency: Member | None = None
     measure: MeasureName = MeasureName("billed_cost")
 
+    window: Window | None = Field(None, description="Instead of start and end, as asked of `/v1/costs`.")
+    granularity: Literal["daily", "monthly", "total"] | None = Field(
+        None,
+        description="That of the answer the cell is in; with it, days that no total counts are left out here, too.",
+    )
+    group_by: list[DimensionName | CustomName] = Field([], description="What the answer was grouped by.")
+    top: int | None = Field(None, ge=1, le=MAX_TOP, description="The `top` the answer was asked with.")
+    ranked_by: MeasureName | None = Field(None, description="The first measure of the answer, if `measure` is another.")
+    include_unfinished: bool = False
+    period: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}(-[0-9]{2})?$")] | None = Field(
+        None, description="The cell's `usage_day` or `month`."
+    )
+    member: list[Member] = Field(
+        [], max_length=3, description="The cell's member of each dimension in `group_by`, in its order; `(other)` too."
+    )
+
     insight_id: Id | None = Field(None, description="Instead of a cell: an insight, with `fact_id`.")
     anomaly_id: Id | None = Field(None, description="Instead of a cell: an anomaly; its excess.")
     recommendation_id: Id | None = Field(None, description="Instead of a cell: a recommendation, with `fact_id`.")
@@ -35,7 +51,18 @@ class EvidenceQuery(Filtered):
     @model_validator(mode="after")
     def _names_one_number(self) -> Self:
         named = [name for name in ("insight_id", "anomaly_id", "recommendation_id") if getattr(self, name)]
-        is_cell = self.start is not None and self.end is not None and self.billing_currency is not None
+        has_days = self.window is not None or (self.start is not None and self.end is not None)
+        is_cell = has_days and self.billing_currency is not None
+        if self.window and (self.start or self.end):
+            raise ValueError("give window, or start and end, not both")
+        if self.granularity is None and (self.window or self.group_by or self.period or self.member or self.top):
+            raise ValueError("a cell of an answer is named with the answer's granularity")
+        if len(self.member) != len(self.group_by):
+            raise ValueError("give one member for each dimension in group_by, in the same order")
+        if self.granularity in ("daily", "monthly") and self.period is None:
+            raise ValueError("name the cell's period: its usage_day or month")
+        if self.period is not None and len(self.period) != {"daily": 10, "monthly": 7}.get(self.granularity or "", 0):
+            raise ValueError("the period is a usage_day of a daily answer, or a month of a monthly one")
         if len(named) + is_cell != 1:
             raise ValueError(
                 "name one number: start, end and billing_currency of a cell, or insight_id, anomaly_id or "
@@ -45,8 +72,24 @@ class EvidenceQuery(Filtered):
             raise ValueError("name the figure: fact_id")
         return self
 
+    def answer(self) -> CostQuery:
+        """The question whose answer the cell is in."""
+        assert self.billing_currency
+        return CostQuery(
+            start=self.start,
+            end=self.end,
+            window=self.window,
+            granularity=self.granularity or "total",
+            group_by=self.group_by,
+            measure=[self.ranked_by or self.measure],
+            top=self.top,
+            include_unfinished=self.include_unfinished,
+            billing_currency=[self.billing_currency],
+            **{name: getattr(self, name) for name in Filtered.model_fields},
+        )
+
     def cell(self) -> Cell:
-        """The cell asked for. Raises `EmptyWindow` when it holds no day."""
+        """The cell asked for by its days and members alone. Raises `EmptyWindow` when it holds no day."""
         assert self.start and self.end and self.billing_currency  # noqa: PT018 -- checked above
         if self.start >= self.end:
             raise EmptyWindow(f"No day lies from {self.start} to {self.end}: end is not included.")
@@ -103,6 +146,8 @@ class CellInfo(BaseModel):
     billing_currency: str
     filters: Mapping[str, list[str]]
     custom: Mapping[str, list[str]]
+    at: Mapping[str, str] = Field(description="The coordinates: of each dimension grouped by, the member by its id.")
+    excluding: Mapping[str, list[str]] = Field(description="What `(other)` leaves out: the members shown one by one.")
 
 
 class Evidence(BaseModel):

@@ -9,13 +9,17 @@ from typing import Any
 from psycopg import AsyncConnection, sql
 from pydantic import TypeAdapter
 
+from finops_api.catalogue.queries import last_complete_day, refuse_unknown
+from finops_api.costs.queries import kept_members
 from finops_api.database import rows
 from finops_api.errors import UnknownFigure
 from finops_api.evidence.models import CellInfo, ChargeInfo, Evidence, EvidenceQuery, FormulaPart
+from finops_api.questions import refuse_what_does_not_add_up
 from finops_insights.facts import MINUS, Derived, Fact, FromCell, Stored, money, recomputed
 from finops_insights.recall import Asked, as_recall, recall_statement, sources_of
 from finops_warehouse.cells import Cell, cell_charges, raw_measure
-from finops_warehouse.semantic import MEASURES, UNATTRIBUTED
+from finops_warehouse.partitions import next_month
+from finops_warehouse.semantic import MEASURES, OTHER, UNATTRIBUTED, table_for
 from finops_warehouse.sql_models import postgres_models
 
 FACTS = TypeAdapter(dict[str, Fact])
@@ -133,9 +137,46 @@ async def _figure(connection: AsyncConnection, asked: EvidenceQuery) -> tuple[Ma
         return _named(facts, asked.fact_id, "recommendation")
     if asked.anomaly_id is not None:
         return _named(await _anomaly(connection, asked.anomaly_id), asked.fact_id or "f_excess", "anomaly")
-    cell = asked.cell()
+    cell = await _cell_of_answer(connection, asked) if asked.granularity else asked.cell()
     value = await _value(connection, cell)
     return {"f_cell": _cell_fact("f_cell", _label(cell), cell, value)}, "f_cell"
+
+
+async def _cell_of_answer(connection: AsyncConnection, asked: EvidenceQuery) -> Cell:
+    """The cell at these coordinates of the answer of `/v1/costs`: the days it counts, the members it is of.
+
+    Raises the refusals of `/v1/costs`, and `UnknownFigure` when the answer has no such cell.
+    """
+    answer = asked.answer().resolved(await last_complete_day(connection, asked.billing_account))
+    await refuse_unknown(connection, answer.query.dimensions())
+    start, end = answer.start, answer.end if asked.granularity == "daily" else answer.counted_end
+    if asked.period is not None:
+        try:
+            first = date.fromisoformat(f"{asked.period}-01"[:10])
+        except ValueError:
+            raise UnknownFigure(f"{asked.period} is no day of the calendar.") from None
+        after = first + timedelta(days=1) if asked.granularity == "daily" else next_month(first)
+        start, end = max(start, first), min(end, after)
+    if start >= end:
+        raise UnknownFigure(f"The answer counts no day of {asked.period or 'its window'}.")
+    at = dict(zip(map(str, asked.group_by), asked.member, strict=True))
+    excluding: dict[str, list[str]] = {}
+    if asked.top is not None and OTHER in at.values():
+        [(name, _)] = at.items()
+        kept = await kept_members(connection, answer, table_for(answer.query.dimensions())) or []
+        at, excluding = {}, {name: [member for currency, member in kept if currency == asked.billing_currency]}
+    refuse_what_does_not_add_up(str(asked.measure), asked.filters())
+    assert asked.billing_currency
+    return Cell(
+        measure=str(asked.measure),
+        start=start,
+        end=end,
+        billing_currency=asked.billing_currency,
+        filters=asked.built_in_filters(),
+        custom=asked.custom_filters(),
+        at=at,
+        excluding=excluding,
+    )
 
 
 def _named(facts: Mapping[str, Fact], fact_id: str | None, kind: str) -> tuple[Mapping[str, Fact], str]:
@@ -215,7 +256,9 @@ def _formatted(fact: Fact, value: Decimal | None) -> str:
 
 def _label(cell: Cell) -> str:
     days = f"{cell.start}" if cell.start == cell.last_day else f"{cell.start} to {cell.last_day}"
-    members = "; ".join(f"{name} {', '.join(values)}" for name, values in cell.members.items())
+    named = {**cell.members, **{name: [member] for name, member in cell.at.items()}}
+    named |= {f"{name} other than": members for name, members in cell.excluding.items()}
+    members = "; ".join(f"{name} {', '.join(values)}" for name, values in named.items())
     return f"{cell.measure}, {days}, {members or 'everything'} in {cell.billing_currency}"
 
 
@@ -236,9 +279,14 @@ def _cell_of(facts: Mapping[str, Fact], fact: Fact) -> Cell | None:
             return None
 
 
+def _members(cell: Cell) -> dict[str, object]:
+    """What a cell is of, whatever its days."""
+    return cell.model_dump(exclude={"start", "end"})
+
+
 def _joined(cells: list[Cell]) -> Cell:
     cells = sorted(cells, key=lambda cell: cell.start)
-    alike = all((cell.measure, cell.members) == (cells[0].measure, cells[0].members) for cell in cells)
+    alike = all(_members(cell) == _members(cells[0]) for cell in cells)
     neighbours = all(left.end == right.start for left, right in pairwise(cells))
     return cells[0].model_copy(update={"end": cells[-1].end}) if alike and neighbours else cells[0]
 

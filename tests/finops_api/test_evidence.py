@@ -53,6 +53,66 @@ def test_any_cell_opens_to_charges_that_add_up(api: httpx.Client, data: st.DataO
     assert Decimal(found["rows_sum"]) == Decimal(found["cell_value"])
 
 
+ANSWERS: list[dict[str, Any]] = [
+    {"granularity": "daily", "group_by": ["service"]},
+    {"granularity": "monthly", "group_by": ["service", "project"]},
+    {
+        "granularity": "monthly",
+        "group_by": ["invoice_month", "charge_category"],
+        "billing_account": "01A7C3-5E9B20-4D6F81",
+    },
+    {"granularity": "total", "group_by": ["team"], "measure": "effective_cost"},
+    {"granularity": "total", "group_by": ["project"], "top": 3},
+    {"granularity": "daily", "group_by": ["sku"], "top": 2, "include_unfinished": True},
+    {"granularity": "total"},
+]
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+@pytest.mark.parametrize("days", [{"start": "2026-09-20", "end": "2026-10-21"}, {"window": "30d"}])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_cell_of_an_answer_opens_to_its_charges(
+    api: httpx.Client, question: dict[str, Any], days: dict[str, str], data: st.DataObject
+) -> None:
+    """The same question with a cell's coordinates: `(other)`, unattributed, the days a total leaves out and all."""
+    asked = {**days, **question}
+    answer = api.get("/v1/costs", params=asked).json()
+    item = data.draw(st.sampled_from(answer["items"]))
+    measure = question.get("measure", "billed_cost")
+    period = item.get("usage_day") or item.get("month")
+    coordinates = {
+        "billing_currency": item["billing_currency"],
+        "member": [item[name] for name in question.get("group_by", [])],
+        **({"period": period} if period else {}),
+    }
+
+    found = opened(api, **asked, **coordinates, limit=1)
+
+    assert found["matches"], found["label"]
+    assert Decimal(found["rows_sum"]) == Decimal(item[measure])
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"granularity": "daily", "group_by": "service", "member": "x"}, "period"),
+        ({"granularity": "monthly", "period": "2026-09-11"}, "period"),
+        ({"granularity": "total", "group_by": "service"}, "one member for each"),
+        ({"group_by": "service", "member": "x"}, "granularity"),
+        ({"granularity": "daily", "period": "2026-09-31"}, "calendar"),
+        ({"granularity": "daily", "period": "2026-12-11"}, "counts no day"),
+        ({"granularity": "total", "group_by": "nonsense", "member": "x"}, "nonsense"),
+    ],
+)
+def test_a_cell_that_no_answer_has_is_refused(api: httpx.Client, more: dict[str, str], says: str) -> None:
+    """Half a coordinate would open another number than the one that was clicked."""
+    refused = api.get("/v1/evidence", params={**WINDOW, **more})
+
+    assert refused.status_code in (404, 422)
+    assert says in refused.text
+
+
 def test_pages_hold_every_charge_once(api: httpx.Client) -> None:
     """Largest first, no row twice, and their values add up to the sum."""
     asked = {**WINDOW, "project": "nw-shop-prod"}
