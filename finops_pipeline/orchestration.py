@@ -328,13 +328,15 @@ class Synced:
 def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
     """Load every changed export day and rebuild all that is behind, in the foreground, as recorded Dagster runs.
 
-    Raises `FinopsError` naming the partitions that failed, once everything else is done.
+    Raises `SecondExport` before anything is done, and `FinopsError` naming the partitions that failed once all else is.
     """
     source = source_from(settings)
     failures: list[str] = []
     with connect(settings, autocommit=True) as connection:
         failures += _follow_rules(connection, settings, say)
-        changed = ledger.changed_export_days(connection, source.partitions(), settings.billing_timezone)
+        held = source.partitions()
+        ledger.refuse_second_export(connection, held, source.url)
+        changed = ledger.changed_export_days(connection, held, settings.billing_timezone)
         for days in contiguous(changed):
             say(f"export days {days[0]} to {days[-1]}: loading")
             failures += _run(instance, "load_export_days", range_tags([day.isoformat() for day in days]))

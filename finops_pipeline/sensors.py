@@ -67,7 +67,9 @@ def changed_export_days(
         return STAND_BACK
     with warehouse.connection() as connection:
         _follow_rules(context, warehouse, connection)
-        held = warehouse.source().partitions()
+        source = warehouse.source()
+        held = source.partitions()
+        ledger.refuse_second_export(connection, held, source.url)
         changed = ledger.changed_export_days(connection, held, warehouse.settings.billing_timezone)
         vanished = ledger.vanished_export_days(connection, held)
     if vanished:

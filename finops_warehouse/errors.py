@@ -83,6 +83,10 @@ class ExportDayVanished(SourceError):
     """A day that was loaded is no longer in the export."""
 
 
+class SecondExport(SourceError):
+    """Two exports, or two tables of one, would tell the same charges twice."""
+
+
 class BadRequest(FinopsError):
     """What was asked for cannot be done."""
 

@@ -13,6 +13,8 @@ from zlib import crc32
 import psycopg
 from psycopg import errors
 
+from finops_warehouse.errors import SecondExport
+
 MAX_ATTEMPTS = 5
 """After so many failures in a row a partition is parked: shown, and left alone until somebody rebuilds it."""
 
@@ -226,6 +228,26 @@ def vanished_export_days(connection: psycopg.Connection, held: Iterable[date]) -
         [list(held)],
     ).fetchall()
     return [day for (day,) in rows]
+
+
+def refuse_second_export(connection: psycopg.Connection, held: Iterable[date], source_url: str) -> None:
+    """Raises `SecondExport` when days of another export are loaded that this one would not replace.
+
+    The standard and the detailed export tell the same charges, on export days of their own: a table that was switched
+    on later brings the weeks before it on its first days. Beside the days of the other one, all of that counts twice.
+    """
+    rows = connection.execute(
+        "select source_url, min(export_day), max(export_day), count(*) from finops.export_day_ledger "
+        "where row_count > 0 and source_url <> %s and not export_day = any(%s) group by 1 order by 1",
+        [source_url, list(held)],
+    ).fetchall()
+    for url, first, last, count in rows:
+        raise SecondExport(
+            f"BILLING_EXPORT_URL is {source_url}, and {count} export days of {url} are loaded ({first} to {last}) that "
+            "it does not hold. Two exports of an account tell the same charges, so costs would count twice. Nothing was "
+            "loaded. Set BILLING_EXPORT_URL back, or load this export into a database of its own. If it is the same "
+            "table in another place: docs/runbooks/export-day-vanished.md."
+        )
 
 
 def failed_builds(connection: psycopg.Connection) -> list[FailedBuild]:

@@ -53,6 +53,7 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
     held = source.partitions()
 
     with warehouse.connection() as connection:
+        ledger.refuse_second_export(connection, held, source.url)
 
         def load(key: str) -> Metadata:
             day = date.fromisoformat(key)

@@ -34,6 +34,7 @@ from finops_warehouse.errors import (
     ExportDayVanished,
     FinopsError,
     NoPermission,
+    SecondExport,
     SourceError,
     UnknownTable,
     UnreadableFile,
@@ -72,6 +73,7 @@ class FilesSource:
             )
         with closing(connect()) as connection:
             plans = [plan for path in paths if (plan := _plan(connection, path)) is not None]
+            _refuse_both_tables(plans)
             unknown = dict.fromkeys(name for plan in plans for name in plan.select.unknown_columns)
             batches = _streamed(connection, plans)
             try:
@@ -85,7 +87,14 @@ class FilesSource:
             for day_folder in self._folder.iterdir():
                 named = _DAY_FOLDER.fullmatch(day_folder.name)
                 if named and day_folder.is_dir():
-                    by_day[_day_of(day_folder, named["day"])] += filter(_is_data, day_folder.iterdir())
+                    day = _day_of(day_folder, named["day"])
+                    files = [*filter(_is_data, day_folder.iterdir())]
+                    if files and by_day[day]:
+                        raise SecondExport(
+                            f"{self._folder} holds {day} twice, as {day_folder.name} and {by_day[day][0].parent.name}: "
+                            "its charges would count twice. Take one of the two away."
+                        )
+                    by_day[day] += files
         except (FileNotFoundError, NotADirectoryError):
             raise UnknownTable(
                 f"There is no folder {self._folder}. Check BILLING_EXPORT_URL, and that the folder is mounted here."
@@ -111,6 +120,20 @@ class _FilePlan:
     path: Path
     table_function: str
     select: ConformingSelect
+    is_detailed: bool
+    """Of the detailed export: only its charges say what resource they are for, and it always had that column."""
+
+
+def _refuse_both_tables(plans: list[_FilePlan]) -> None:
+    """Raises `SecondExport` for a day with files of the standard and of the detailed export: each tells all charges."""
+    detailed = [plan.path for plan in plans if plan.is_detailed]
+    standard = [plan.path for plan in plans if not plan.is_detailed]
+    if detailed and standard:
+        raise SecondExport(
+            f"{detailed[0]} is of the detailed export and {standard[0]}, without the column resource, of the standard "
+            "one: both tell the same charges, which would count twice. Take one of the two away. If both are of the "
+            "detailed export and no charge of one happens to have a resource, join the two files."
+        )
 
 
 def _plan(connection: duckdb.DuckDBPyConnection, path: Path) -> _FilePlan | None:
@@ -120,7 +143,7 @@ def _plan(connection: duckdb.DuckDBPyConnection, path: Path) -> _FilePlan | None
         if path.name.endswith(PARQUET_SUFFIXES):
             opened = f"read_parquet({_literal(path)}, hive_partitioning = false)"
             held = _columns(connection, opened)
-            return _FilePlan(path, opened, conforming_select(held, place))
+            return _FilePlan(path, opened, conforming_select(held, place), _is_detailed(held))
 
         if _is_blank(path):
             return None
@@ -132,7 +155,12 @@ def _plan(connection: duckdb.DuckDBPyConnection, path: Path) -> _FilePlan | None
         types = json_reading_types(inferred, place)
         columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
         opened = f"{lines}, columns = {{{columns}}})"
-        return _FilePlan(path, opened, conforming_select(_columns(connection, opened), place, is_json=True))
+        held = _columns(connection, opened)
+        return _FilePlan(path, opened, conforming_select(held, place, is_json=True), _is_detailed(held))
+
+
+def _is_detailed(held: Mapping[str, DuckDBPyType]) -> bool:
+    return "resource" in map(str.lower, held)
 
 
 def _streamed(connection: duckdb.DuckDBPyConnection, plans: list[_FilePlan]) -> Generator[pa.RecordBatch, None, None]:
