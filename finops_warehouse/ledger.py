@@ -245,8 +245,8 @@ def refuse_second_export(connection: psycopg.Connection, held: Iterable[date], s
         raise SecondExport(
             f"BILLING_EXPORT_URL is {source_url}, and {count} export days of {url} are loaded ({first} to {last}) that "
             "it does not hold. Two exports of an account tell the same charges, so costs would count twice. Nothing "
-            "was loaded. Set BILLING_EXPORT_URL back, or load this export into a database of its own. If it is the same "
-            "table in another place: docs/runbooks/export-day-vanished.md."
+            "was loaded. Set BILLING_EXPORT_URL back, or load this export into a database of its own. If it is the "
+            "same table in another place: docs/runbooks/export-day-vanished.md."
         )
 
 
