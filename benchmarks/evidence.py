@@ -103,7 +103,7 @@ async def main(wanted: int) -> None:
         connection.execute("vacuum analyze")
         print(f"{export.rows:,} charges of {days} export days")
         dsn = f"{connection.info.dsn} password={connection.info.password}"
-        app = create_app(dsn, Settings(finops_home=folder))
+        app = create_app(dsn, Settings(finops_home=folder, log_level="WARNING"))
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", timeout=300) as api,

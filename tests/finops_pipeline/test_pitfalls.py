@@ -14,14 +14,16 @@ import duckdb
 import psycopg
 import pyarrow as pa
 import pytest
-from dagster import DagsterInstance
+from dagster import DagsterInstance, build_sensor_context
 from fastapi.testclient import TestClient
 from helpers.golden import rows_of
 from helpers.road import FILE_SCHEMA, Export, Road, Row, charge
 
 from finops_api.app import create_app
 from finops_pipeline.orchestration import sync
+from finops_pipeline.sensors import changed_export_days
 from finops_pipeline.sources.files import FilesSource
+from finops_pipeline.warehouse import Warehouse
 from finops_warehouse.algebra import NotAddable, Term, check_cell, check_sum
 from finops_warehouse.assignment import apply
 from finops_warehouse.dimensions import rules_from
@@ -319,6 +321,8 @@ def test_j_days_that_only_the_first_export_has_are_not_counted_beside_the_other(
 
     with pytest.raises(SecondExport, match=r"1 export days of file://.*/standard are loaded \(2026-08-02"):
         sync(load_settings(), instance, lambda _: None)
+    with pytest.raises(SecondExport), build_sensor_context(instance=instance) as context:
+        changed_export_days(context, warehouse=Warehouse())
 
     assert road.total("raw_charges") == road.total() == 15
     Road(connection, late.folder).load("2026-09-05")  # what would have been loaded
