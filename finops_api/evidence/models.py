@@ -150,6 +150,14 @@ class CellInfo(BaseModel):
     excluding: Mapping[str, list[str]] = Field(description="What `(other)` leaves out: the members shown one by one.")
 
 
+class ColumnStep(BaseModel):
+    """A column on the way from the charges to the number."""
+
+    column: str = Field(description="`table.column`.")
+    made_of: list[str] = Field(description="Empty where the export itself is read.")
+    sql_file: str
+
+
 class Evidence(BaseModel):
     """A number, how it is computed, and the charges it is made of."""
 
@@ -170,4 +178,7 @@ class Evidence(BaseModel):
     offset: int
     limit: int
     path: list[str] = Field(description="The tables from the charges to the number.")
+    columns: list[ColumnStep] = Field(
+        description="From the number down to the charges: what makes each column."
+    )
     sql_files: list[str]

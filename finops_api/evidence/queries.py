@@ -13,14 +13,18 @@ from finops_api.catalogue.queries import last_complete_day, refuse_unknown
 from finops_api.costs.queries import kept_members
 from finops_api.database import rows
 from finops_api.errors import UnknownFigure
-from finops_api.evidence.models import CellInfo, ChargeInfo, Evidence, EvidenceQuery, FormulaPart
+from finops_api.evidence.models import CellInfo, ChargeInfo, ColumnStep, Evidence, EvidenceQuery, FormulaPart
 from finops_api.questions import refuse_what_does_not_add_up
 from finops_insights.facts import MINUS, Derived, Fact, FromCell, Stored, money, recomputed
 from finops_insights.recall import Asked, as_recall, recall_statement, sources_of
+from finops_warehouse import lineage
 from finops_warehouse.cells import Cell, cell_charges, raw_measure
 from finops_warehouse.partitions import next_month
 from finops_warehouse.semantic import MEASURES, OTHER, UNATTRIBUTED, table_for
-from finops_warehouse.sql_models import postgres_models
+from finops_warehouse.sql_models import sql_model
+
+CHARGES_FILE = sql_model("staging", "charges").path
+"""Part of every model that reads the charges, and of the statement that opens a cell."""
 
 FACTS = TypeAdapter(dict[str, Fact])
 OPERATORS = {
@@ -72,6 +76,7 @@ async def evidence(connection: AsyncConnection, asked: EvidenceQuery) -> Evidenc
     cell = _cell_of(facts, fact)
     charges, count, total = await _page(connection, cell, asked) if cell else ([], 0, Decimal(0))
     cell_value = (await _value(connection, cell)) if cell else None
+    steps = _columns(cell)
     holds = now[wanted] == fact.value and (cell is None or total == cell_value)
     return Evidence(
         label=fact.label,
@@ -93,7 +98,8 @@ async def evidence(connection: AsyncConnection, asked: EvidenceQuery) -> Evidenc
         offset=asked.offset,
         limit=asked.limit,
         path=_path(cell),
-        sql_files=[model.path for model in postgres_models() if model.table in _path(cell)],
+        columns=steps,
+        sql_files=list(dict.fromkeys([step.sql_file for step in reversed(steps)] + [CHARGES_FILE] * bool(cell))),
     )
 
 
@@ -324,6 +330,16 @@ async def _value(connection: AsyncConnection, cell: Cell) -> Decimal:
     source = FromCell(cell=cell)
     [(_, value)] = await rows(connection, recall_statement([source]))
     return Decimal(value)
+
+
+def _columns(cell: Cell | None) -> list[ColumnStep]:
+    """The columns from the cell's measure down to those of `raw_charges`."""
+    if cell is None:
+        return []
+    return [
+        ColumnStep(column=str(step.column), made_of=[str(column) for column in step.made_of], sql_file=step.sql_file)
+        for step in lineage.path(cell.table, MEASURES[cell.measure].column)
+    ]
 
 
 def _path(cell: Cell | None) -> list[str]:

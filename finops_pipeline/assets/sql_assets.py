@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from datetime import date
 
 import dagster as dg
-import sqlglot
-from sqlglot import exp
-from sqlglot.lineage import Node, lineage
 
 from finops_pipeline.assets.days import Metadata, amounts, build_each
 from finops_pipeline.partitions import MAX_DAYS_PER_RUN, invoice_months, usage_days
 from finops_pipeline.rebuilding import FACT_TABLE, Rebuilt, rebuild_invoice_month, rebuild_usage_day
 from finops_pipeline.warehouse import Warehouse
-from finops_warehouse.sql_models import PARAMETER, ColumnDoc, SqlModel, postgres_models
+from finops_warehouse import lineage
+from finops_warehouse.sql_models import ColumnDoc, SqlModel, postgres_models
 from finops_warehouse.tables import metadata as tables
 from finops_warehouse.tables import usage_day_arrivals
 
@@ -106,25 +104,13 @@ def _said(doc: ColumnDoc) -> str:
 
 
 def column_lineage(model: SqlModel) -> dg.TableColumnLineage:
-    """For every column of the model's table, the columns of its inputs it is made from."""
-    query = sqlglot.parse_one(PARAMETER.sub("null", model.query), dialect="postgres")
-    schema = {
-        "finops": {
-            table.name: {column.name: str(column.type).lower() for column in table.columns}
-            for table in tables.tables.values()
-        }
-    }
+    """For every column of the model's table, the columns of its inputs it is made of, as Dagster draws it."""
     return dg.TableColumnLineage(
-        {name: sorted(_origins(lineage(name, query, schema=schema, dialect="postgres"))) for name in model.columns}
+        {
+            name: [dg.TableColumnDep(dg.AssetKey(column.table), column.name) for column in made_of]
+            for name, made_of in lineage.origins(model).items()
+        }
     )
-
-
-def _origins(node: Node) -> set[dg.TableColumnDep]:
-    origins = set()
-    for leaf in node.walk():
-        if isinstance(leaf.expression, exp.Table) and leaf.expression.db == "finops":
-            origins.add(dg.TableColumnDep(dg.AssetKey(leaf.expression.name), leaf.name.split(".")[-1].strip('"')))
-    return origins
 
 
 def _metadata(rebuilt: Rebuilt) -> Metadata:

@@ -113,6 +113,29 @@ def test_a_cell_that_no_answer_has_is_refused(api: httpx.Client, more: dict[str,
     assert says in refused.text
 
 
+def test_the_way_is_shown_column_by_column(api: httpx.Client) -> None:
+    """Read from the SQL that makes the tables, with the files to look it up in."""
+    found = opened(api, **WINDOW, measure="effective_cost", service="Compute Engine", limit=1)
+    steps = {step["column"]: step for step in found["columns"]}
+
+    assert list(steps)[:2] == ["cost_by_service_daily.effective_cost", "aggregated_cost_data.effective_cost"]
+    assert steps["cost_by_service_daily.effective_cost"]["made_of"] == ["aggregated_cost_data.effective_cost"]
+    assert {"raw_charges.billed_cost", "raw_charges.sku_description"} <= {
+        *steps["aggregated_cost_data.effective_cost"]["made_of"]
+    }
+    assert steps["raw_charges.billed_cost"] == {
+        "column": "raw_charges.billed_cost",
+        "made_of": [],
+        "sql_file": "dbt_like_sql/extract/raw_charges.sql",
+    }
+    assert found["sql_files"] == [
+        "dbt_like_sql/extract/raw_charges.sql",
+        "dbt_like_sql/core/aggregated_cost_data.sql",
+        "dbt_like_sql/marts/cost_by_service_daily.sql",
+        "dbt_like_sql/staging/charges.sql",
+    ]
+
+
 def test_pages_hold_every_charge_once(api: httpx.Client) -> None:
     """Largest first, no row twice, and their values add up to the sum."""
     asked = {**WINDOW, "project": "nw-shop-prod"}

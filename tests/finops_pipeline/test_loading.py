@@ -110,7 +110,7 @@ def test_currencies_are_never_added(export: Export, road: Road) -> None:
 
     for table in road.contents():
         rows = road.connection.execute(
-            f"select billing_currency, billed_cost from finops.{table} order by 1"
+            f"select distinct billing_currency, billed_cost from finops.{table} order by 1"
         ).fetchall()
         assert rows == [("EUR", 4), ("USD", 3)], table
 

@@ -887,6 +887,22 @@ export interface components {
             custom: {
                 [key: string]: string[];
             };
+            /**
+             * At
+             * @description The one member by dimension, by its id and nothing else.
+             * @default {}
+             */
+            at: {
+                [key: string]: string;
+            };
+            /**
+             * Excluding
+             * @description Members left out, by dimension, by their ids.
+             * @default {}
+             */
+            excluding: {
+                [key: string]: string[];
+            };
         };
         /**
          * CellInfo
@@ -913,6 +929,20 @@ export interface components {
             };
             /** Custom */
             custom: {
+                [key: string]: string[];
+            };
+            /**
+             * At
+             * @description The coordinates: of each dimension grouped by, the member by its id.
+             */
+            at: {
+                [key: string]: string;
+            };
+            /**
+             * Excluding
+             * @description What `(other)` leaves out: the members shown one by one.
+             */
+            excluding: {
                 [key: string]: string[];
             };
         };
@@ -979,6 +1009,24 @@ export interface components {
              * @description What the row adds to the cell.
              */
             value: string;
+        };
+        /**
+         * ColumnStep
+         * @description A column on the way from the charges to the number.
+         */
+        ColumnStep: {
+            /**
+             * Column
+             * @description `table.column`.
+             */
+            column: string;
+            /**
+             * Made Of
+             * @description Empty where the export itself is read.
+             */
+            made_of: string[];
+            /** Sql File */
+            sql_file: string;
         };
         /**
          * Conformance
@@ -1319,6 +1367,11 @@ export interface components {
              * @description The tables from the charges to the number.
              */
             path: string[];
+            /**
+             * Columns
+             * @description From the number down to the charges: what makes each column.
+             */
+            columns: components["schemas"]["ColumnStep"][];
             /** Sql Files */
             sql_files: string[];
         };
@@ -3227,6 +3280,21 @@ export interface operations {
                 end?: string | null;
                 billing_currency?: string | null;
                 measure?: components["schemas"]["MeasureName"];
+                /** @description Instead of start and end, as asked of `/v1/costs`. */
+                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
+                /** @description That of the answer the cell is in; with it, days that no total counts are left out here, too. */
+                granularity?: ("daily" | "monthly" | "total") | null;
+                /** @description What the answer was grouped by. */
+                group_by?: (components["schemas"]["DimensionName"] | string)[];
+                /** @description The `top` the answer was asked with. */
+                top?: number | null;
+                /** @description The first measure of the answer, if `measure` is another. */
+                ranked_by?: components["schemas"]["MeasureName"] | null;
+                include_unfinished?: boolean;
+                /** @description The cell's `usage_day` or `month`. */
+                period?: string | null;
+                /** @description The cell's member of each dimension in `group_by`, in its order; `(other)` too. */
+                member?: string[];
                 /** @description Instead of a cell: an insight, with `fact_id`. */
                 insight_id?: string | null;
                 /** @description Instead of a cell: an anomaly; its excess. */
@@ -3311,6 +3379,21 @@ export interface operations {
                 end?: string | null;
                 billing_currency?: string | null;
                 measure?: components["schemas"]["MeasureName"];
+                /** @description Instead of start and end, as asked of `/v1/costs`. */
+                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
+                /** @description That of the answer the cell is in; with it, days that no total counts are left out here, too. */
+                granularity?: ("daily" | "monthly" | "total") | null;
+                /** @description What the answer was grouped by. */
+                group_by?: (components["schemas"]["DimensionName"] | string)[];
+                /** @description The `top` the answer was asked with. */
+                top?: number | null;
+                /** @description The first measure of the answer, if `measure` is another. */
+                ranked_by?: components["schemas"]["MeasureName"] | null;
+                include_unfinished?: boolean;
+                /** @description The cell's `usage_day` or `month`. */
+                period?: string | null;
+                /** @description The cell's member of each dimension in `group_by`, in its order; `(other)` too. */
+                member?: string[];
                 /** @description Instead of a cell: an insight, with `fact_id`. */
                 insight_id?: string | null;
                 /** @description Instead of a cell: an anomaly; its excess. */
