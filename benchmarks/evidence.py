@@ -7,7 +7,7 @@ plain `select sum(billed_cost)` over the same charges in SQL. Both take turns; m
 
     make bench            or    .venv/bin/python -m benchmarks.evidence [rows]
 
-500,000 charges unless told otherwise; ROWS=5000000 is a large company's year and takes a quarter of an hour.
+500,000 charges unless told otherwise; ROWS=5000000 is a large company's year and takes some ten minutes.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ import psycopg
 from benchmarks.rebuild import fill
 from benchmarks.warehouse import warehouse
 from finops_api.app import create_app
+from finops_api.observability import configure_logging
 from finops_pipeline.sample_export import write_sample_export
 from finops_pipeline.sources.files import FilesSource
 from finops_warehouse.assignment import apply
@@ -103,7 +104,9 @@ async def main(wanted: int) -> None:
         connection.execute("vacuum analyze")
         print(f"{export.rows:,} charges of {days} export days")
         dsn = f"{connection.info.dsn} password={connection.info.password}"
-        app = create_app(dsn, Settings(finops_home=folder, log_level="WARNING"))
+        settings = Settings(finops_home=folder, log_level="WARNING")
+        configure_logging(settings)
+        app = create_app(dsn, settings)
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", timeout=300) as api,

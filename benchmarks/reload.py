@@ -27,7 +27,7 @@ from finops_warehouse.dimensions import default_rules
 LAST_DAY = date(2026, 10, 20)
 RELOADED = LAST_DAY + timedelta(days=1)
 HISTORIES = (30, 365)
-ROUNDS = 21
+ROUNDS = 41
 ROWS_PER_DAY = 1500
 
 
