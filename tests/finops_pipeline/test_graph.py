@@ -315,3 +315,26 @@ def test_a_lost_database_fails_the_run_and_blames_no_day(
 
     assert not result.success
     assert road.connection.execute("select count(*) from finops.build_attempts").fetchall() == [(0,)]
+
+
+@pytest.mark.usefixtures("read_export")
+def test_charges_for_a_closed_month_fail_its_run_and_are_shown(
+    export: Export, road: Road, instance: DagsterInstance
+) -> None:
+    """The failed run is what the webhook posts; the sums are there all the same, and a later run is as red."""
+    export.write("2026-07-31", [charge(0, start="2026-07-31T08:00")])
+    export.write("2026-08-02", [charge(10, start="2026-08-01T20:00")])
+    export.write("2026-09-10", [charge(1, start="2026-09-09T20:00")])
+    road.walk()
+    assert run(instance, "prove_invoice_months", ["202608"]).success
+
+    export.write("2026-10-20", [charge(7, start="2026-08-15T20:00", month="202608")])
+    road.walk()
+    result = run(instance, "prove_invoice_months", ["202608"])
+
+    assert not result.success
+    [check] = [c for c in result.get_asset_check_evaluations() if c.check_name == "closed_months_stand_still"]
+    assert not check.passed
+    assert check.blocking
+    assert "17" in str(check.metadata["first_differences"].value)
+    assert road.total("invoice_months", "invoice_month = '202608'") == 17
