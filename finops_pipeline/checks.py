@@ -15,13 +15,13 @@ from finops_pipeline.warehouse import Warehouse
 from finops_warehouse import identities
 from finops_warehouse.focus import conformance
 from finops_warehouse.focus.conformance import Counted
-from finops_warehouse.freshness import complete_through
+from finops_warehouse.freshness import complete_after_days, complete_through
 from finops_warehouse.identities import Difference, Identity
 
 MAX_LISTED = 50
 LEAST_COVERAGE, MOST_COVERAGE = Decimal("0.90"), Decimal("0.99")
 LEAST_CONFORMANCE = Decimal(99)
-STALE_AFTER_DAYS = 4  # Google's own charges take up to two days; two more are ours to explain
+LATE_AFTER_DAYS = 2  # beyond those that are waited for on purpose: two days are ours to explain
 
 
 def all_checks() -> list[dg.AssetChecksDefinition]:
@@ -99,12 +99,13 @@ def closed_months_stand_still(context: dg.AssetCheckExecutionContext, warehouse:
 
 @dg.asset_check(asset="aggregated_cost_data")
 def usage_days_are_recent(warehouse: Warehouse) -> dg.AssetCheckResult:
-    """The last complete usage day is no older than four days: what a reader means by fresh."""
+    """The last complete usage day is no older than what it is waited for and two days: what a reader means by fresh."""
     with warehouse.connection() as connection:
         complete = complete_through(connection)
+        allowed = complete_after_days(connection) + LATE_AFTER_DAYS
     today = datetime.now(UTC).date()
     return dg.AssetCheckResult(
-        passed=complete is not None and today - complete <= timedelta(days=STALE_AFTER_DAYS),
+        passed=complete is not None and today - complete <= timedelta(days=allowed),
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"complete_through": str(complete)},
     )

@@ -90,6 +90,9 @@ COMPLETE_THROUGH_AS_OF = f"""
     where span.first <= least(arrived.day, span.never_built - 1)
 """  # noqa: S608 -- made of constants of ours
 
+COMPLETE_AFTER = f"select days from ({_LEARNED}) as learned"  # noqa: S608 -- made of constants of ours
+"""After how many export days a usage day of these accounts counts as complete."""
+
 ACCOUNTS = f"""
     with overall as ({COMPLETE_THROUGH})
     select newest.billing_account_id, newest.after_days, newest.days_learned_from, newest.known_share,
@@ -120,3 +123,9 @@ def complete_through(connection: psycopg.Connection) -> date | None:
     """
     row = connection.execute(COMPLETE_THROUGH, freshness_parameters()).fetchone()
     return row[0] if row else None
+
+
+def complete_after_days(connection: psycopg.Connection) -> int:
+    """After how many export days a usage day counts as complete for every account."""
+    [(days,)] = connection.execute(COMPLETE_AFTER, freshness_parameters()).fetchall()
+    return int(days)

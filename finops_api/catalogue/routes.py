@@ -20,6 +20,7 @@ from finops_api.database import Pool, rows, snapshot
 from finops_api.errors import BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, UnknownDimension, documented
 from finops_api.questions import CustomName
 from finops_warehouse.dimensions import Rules
+from finops_warehouse.freshness import COMPLETE_AFTER, freshness_parameters
 from finops_warehouse.semantic import DIMENSIONS, MEASURES, SHARES, Dimension
 from finops_warehouse.settings import Settings
 
@@ -84,6 +85,7 @@ class Meta(BaseModel):
     """How fresh and how sure the tables are."""
 
     complete_through: date
+    complete_after_days: int = Field(description="Later export days that have to be loaded before a day is complete.")
     first_usage_day: date
     last_usage_day: date
     last_export_day: date
@@ -165,11 +167,12 @@ async def get_meta(request: Request, pool: Pool, _: Reader) -> Meta:
     """How fresh the tables are and what is left of each invoice."""
     async with snapshot(pool) as moment:
         complete_through = await last_complete_day(moment)
+        [(after_days,)] = await rows(moment, COMPLETE_AFTER, freshness_parameters())
         [row] = await rows(moment, OVERVIEW)
     names = [
         "first_usage_day", "last_usage_day", "last_export_day", "loaded_at", "data_version", "billing_currencies",
         "usage_days_behind", "partitions_parked", "insights_engine", "invoice_months",
     ]  # fmt: skip
     settings: Settings = request.app.state.settings
-    given = {"dagster_url": settings.dagster_url}
+    given = {"dagster_url": settings.dagster_url, "complete_after_days": after_days}
     return Meta.model_validate({"complete_through": complete_through, **given, **dict(zip(names, row, strict=True))})

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import psycopg
@@ -28,6 +28,8 @@ from finops_warehouse.settings import Settings
 
 NAME = "built_for_the_dashboard"
 THOUGHT_DAYS = 18
+SERVED_AFTER = date(2026, 10, 14)
+"""The tables are first built when this export day is loaded, so that what later ones bring are restatements."""
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +50,11 @@ def warehouse(server: str, shared_folder: Path, sample: SampleExport) -> str:
 
 def _build(connection: psycopg.Connection, sample: SampleExport) -> None:
     hand_in(connection, sample.truth_dir / "invoices.csv")
-    Road(connection, sample.table_dir).walk()
+    road = Road(connection, sample.table_dir)
+    for day in sorted(day for day in road.source.partitions() if day <= SERVED_AFTER):
+        road.load(day.isoformat())
+    road.rebuild_behind()
+    road.walk()
     last = complete_through(connection)
     assert last
     days = [last - timedelta(days=n) for n in reversed(range(THOUGHT_DAYS))]

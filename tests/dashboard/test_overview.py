@@ -267,3 +267,18 @@ def test_the_theme_can_be_chosen_and_stays(visitor: Visitor) -> None:
     loaded(page)
 
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 16, 21)"
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_period_that_was_restated_says_so(visitor: Visitor, charges: psycopg.Connection, width: int) -> None:
+    """Which days moved since somebody first read them, and by how much together, stands under the chart."""
+    [(days, moved)] = charges.execute(
+        "select count(distinct usage_day), sum(billed_cost_after - billed_cost_before) "
+        f"from finops.restatements where {DAYS}"
+    ).fetchall()
+    page = loaded(visitor.visit(width=width))
+
+    note = page.get_by_role("region", name=re.compile("cost", re.I)).get_by_text("moved after being served")
+    expect(note).to_contain_text(f"{days} days of this period")
+    sign = "\N{MINUS SIGN}" if moved < 0 else ""
+    expect(note).to_contain_text(f"{sign}${abs(moved):,.2f} together")

@@ -1834,6 +1834,11 @@ export interface components {
              */
             complete_through: string;
             /**
+             * Complete After Days
+             * @description Later export days that have to be loaded before a day is complete.
+             */
+            complete_after_days: number;
+            /**
              * First Usage Day
              * Format: date
              */

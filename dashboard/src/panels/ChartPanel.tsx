@@ -9,6 +9,7 @@ import { GROUP_WORDS } from '../lib/words'
 import { Failed, Loading } from '../parts/PanelState'
 import { DayTable } from './DayTable'
 import { NothingMatches } from './NothingMatches'
+import { Restated } from './Restated'
 import type { Overview } from './useOverview'
 
 const VIEW_WORDS = { daily: 'Daily', cumulative: 'Cumulative', table: 'Table' } as const
@@ -40,6 +41,7 @@ export function ChartPanel({ view, overview, highlight, setHighlight, open, chan
       <div className={refreshing ? 'chart-body refreshing' : 'chart-body'}>
         <Body {...{ view, overview, highlight, setHighlight, open, change, title }} />
       </div>
+      {dayTotals.data && <Restated meta={dayTotals.data.meta} />}
     </section>
   )
 }

@@ -4,8 +4,8 @@ import { dayText, daysBetween, timeText } from '../lib/days'
 import { counted } from '../lib/words'
 import { Badge } from '../parts/Badge'
 
-/** A usage day is complete two days after it is over; a day more is how long a load may take. */
-const EXPECTED_DAYS = 3
+/** How long a load may take, beyond the days after which a usage day is complete. */
+const LOADING_DAYS = 1
 
 /** Through which day the numbers are complete, and whether that is as recent as it should be. */
 export function Freshness({ meta }: { meta: Meta }) {
@@ -25,7 +25,7 @@ export function Freshness({ meta }: { meta: Meta }) {
 
 function stateOf(meta: Meta, age: number): [boolean, string] {
   if (meta.partitions_parked > 0) return [false, `${counted(meta.partitions_parked, 'partition')} failed and wait for somebody`]
-  if (age > EXPECTED_DAYS) return [false, `${counted(age, 'day')} old; nothing newer is in any total`]
+  if (age > meta.complete_after_days + LOADING_DAYS) return [false, `${counted(age, 'day')} old; nothing newer is in any total`]
   if (meta.usage_days_behind > 0) return [true, `${counted(meta.usage_days_behind, 'day')} being restated`]
   return [true, `loaded ${timeText(meta.loaded_at)}`]
 }
