@@ -33,15 +33,12 @@ with charges as not materialized (
         coalesce(cost_at_effective_price_default, cost) as contracted_cost
     from finops.raw_charges
     where usage_day >= :start_day and usage_day < :end_day
-    -- The ledger knows between which export days the rows of these usage days lie: partitions outside are not opened.
-    and export_day >= (
-        select min(arrivals.export_day) from finops.usage_day_arrivals as arrivals
+    -- The ledger knows which export days hold rows of these usage days: of the other partitions PostgreSQL looks into the
+    -- index only. Bounds instead of the list would leave them out, and took a day's facts from 0.11 to 0.16 s.
+    and export_day = any(array(
+        select distinct arrivals.export_day from finops.usage_day_arrivals as arrivals
         where arrivals.usage_day >= :start_day and arrivals.usage_day < :end_day
-    )
-    and export_day <= (
-        select max(arrivals.export_day) from finops.usage_day_arrivals as arrivals
-        where arrivals.usage_day >= :start_day and arrivals.usage_day < :end_day
-    )
+    ))
 ),
 
 -- Commitments of the consumption model need nothing: the fee is credited back as far as it was used and the usage is
