@@ -178,7 +178,5 @@ class Evidence(BaseModel):
     offset: int
     limit: int
     path: list[str] = Field(description="The tables from the charges to the number.")
-    columns: list[ColumnStep] = Field(
-        description="From the number down to the charges: what makes each column."
-    )
+    columns: list[ColumnStep] = Field(description="From the number down to the charges: what makes each column.")
     sql_files: list[str]
