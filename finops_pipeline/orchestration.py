@@ -31,8 +31,8 @@ from fasteners import InterProcessLock
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
 from finops_pipeline.focus_export import folder_of, take_focus_export
+from finops_pipeline.liveness import UNFINISHED, end_orphans, stay_alive
 from finops_pipeline.partitions import LANE_TAG, contiguous, range_tags
-from finops_pipeline.sensors import UNFINISHED
 from finops_pipeline.sources.base import BillingSource
 from finops_pipeline.warehouse import source_from
 from finops_warehouse import invoices, ledger
@@ -304,6 +304,8 @@ class Backfill:
                 statuses=[BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING], tags={LANE_TAG: "backfill"}
             )
         )
+        with connect(self._settings, autocommit=True) as connection:
+            end_orphans(self._instance, connection)
         for backfill in orphans:
             self._instance.update_backfill(backfill.with_status(BulkActionStatus.CANCELED))  # type: ignore[no-untyped-call]
             for run in self._instance.get_runs(
@@ -333,18 +335,20 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
     source = source_from(settings)
     failures: list[str] = []
     with connect(settings, autocommit=True) as connection:
+        end_orphans(instance, connection)
+        alive = stay_alive(connection)
         failures += _follow_rules(connection, settings, say)
         held = source.partitions()
         ledger.refuse_second_export(connection, held, source.url)
         changed = ledger.changed_export_days(connection, held, settings.billing_timezone)
         for days in contiguous(changed):
             say(f"export days {days[0]} to {days[-1]}: loading")
-            failures += _run(instance, "load_export_days", range_tags([day.isoformat() for day in days]))
+            failures += _run(instance, "load_export_days", range_tags([day.isoformat() for day in days]) | alive)
         behind = ledger.behind(connection, daily_inputs(), [])
         dirty = sorted({date.fromisoformat(item.partition_key) for item in behind})
         for days in contiguous(dirty):
             say(f"usage days {days[0]} to {days[-1]}: rebuilding")
-            failures += _run(instance, "rebuild_usage_days", range_tags([day.isoformat() for day in days]))
+            failures += _run(instance, "rebuild_usage_days", range_tags([day.isoformat() for day in days]) | alive)
         if settings.invoices_dir is not None:
             dropped = invoices.take_dropped(connection, settings.invoices_dir)
             failures += [f"  {file.refused_because}" for file in dropped if file.refused_because]
@@ -353,15 +357,15 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
         months = sorted({item.partition_key for item in ledger.behind(connection, {}, monthly_tables())})
         for month in months:
             say(f"invoice month {month}: adding up")
-            failures += _run(instance, "prove_invoice_months", {"dagster/partition": month})
+            failures += _run(instance, "prove_invoice_months", {"dagster/partition": month, **alive})
         complete = complete_through(connection)
         thought = sorted({date.fromisoformat(i.partition_key) for i in ledger.behind_insights(connection, complete)})
         for days in contiguous(thought):
             say(f"days {days[0]} to {days[-1]}: anomalies, forecasts, savings, insights")
-            failures += _run(instance, "think_about_days", range_tags([day.isoformat() for day in days]))
+            failures += _run(instance, "think_about_days", range_tags([day.isoformat() for day in days]) | alive)
         for month in ledger.behind_month_texts(connection):
             say(f"invoice month {month}: writing about it")
-            failures += _run(instance, "write_about_months", {"dagster/partition": month})
+            failures += _run(instance, "write_about_months", {"dagster/partition": month, **alive})
         vanished = ledger.vanished_export_days(connection, source.partitions())
     failures += [_vanished(source, vanished)] if vanished else []
     if failures:

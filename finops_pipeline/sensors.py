@@ -11,11 +11,12 @@ from datetime import date
 
 import dagster as dg
 import psycopg
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance, RunsFilter
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
 from finops_pipeline.focus_export import folder_of, take_focus_export
+from finops_pipeline.liveness import UNFINISHED, end_orphans
 from finops_pipeline.partitions import LANE_TAG, RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
 from finops_pipeline.warehouse import Warehouse
 from finops_warehouse import invoices, ledger
@@ -24,14 +25,6 @@ from finops_warehouse.errors import BadRules, FinopsError, SourceError
 from finops_warehouse.freshness import complete_through
 
 STAND_BACK = dg.SkipReason("A backfill is at work; what it leaves behind is asked for when it is done.")
-
-UNFINISHED = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 
 load_export_days = dg.define_asset_job(
     "load_export_days", selection="raw_charges", description="Copy export days that changed."
@@ -66,6 +59,8 @@ def changed_export_days(
     if a_backfill_is_at_work(context.instance):
         return STAND_BACK
     with warehouse.connection() as connection:
+        if ended := end_orphans(context.instance, connection):
+            context.log.warning(f"{ended} runs of a `finops sync` that was killed are ended.")
         _follow_rules(context, warehouse, connection)
         source = warehouse.source()
         held = source.partitions()

@@ -54,7 +54,7 @@ def test_whoever_is_killed_a_sync_puts_it_right(connection: psycopg.Connection, 
             if victim == "client":
                 process.wait()
             else:
-                process.wait(timeout=300)  # it says what happened to it and ends
+                process.wait(timeout=200)  # it says what happened to it and ends
 
     for partition in partitions:
         shutil.rmtree(partition)
