@@ -35,10 +35,15 @@ async def pool(dsn: str) -> AsyncIterator[AsyncConnectionPool]:
 
 
 @asynccontextmanager
-async def snapshot(connections: AsyncConnectionPool) -> AsyncIterator[AsyncConnection]:
-    """A connection that sees one moment of the warehouse: its statements cannot disagree with each other."""
+async def snapshot(connections: AsyncConnectionPool, *, reads_charges: bool = False) -> AsyncIterator[AsyncConnection]:
+    """A connection that sees one moment of the warehouse: its statements cannot disagree with each other.
+
+    One that reads charges may take longer: a cell of a year is millions of them.
+    """
     async with connections.connection() as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read")
+        if reads_charges:
+            await connection.execute("set local statement_timeout = '60s'")
         yield connection
 
 

@@ -42,7 +42,7 @@ async def get_evidence(
 
     Their sum over all pages is `rows_sum`; `matches` says whether it is what the served tables say.
     """
-    async with snapshot(pool) as moment:
+    async with snapshot(pool, reads_charges=True) as moment:
         await refuse_unknown(moment, query.custom_filters())
         return await evidence(moment, query)
 
@@ -52,13 +52,13 @@ async def download_evidence(
     query: Annotated[EvidenceQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(EvidenceQuery)]
 ) -> StreamingResponse:
     """All charges behind a number, as CSV."""
-    async with snapshot(pool) as moment:  # refused before a byte is sent
+    async with snapshot(pool, reads_charges=True) as moment:  # refused before a byte is sent
         await refuse_unknown(moment, query.custom_filters())
         await evidence(moment, query.model_copy(update={"limit": 1, "offset": 0}))
 
     async def lines() -> AsyncIterator[str]:
         yield _line(list(ChargeInfo.model_fields))
-        async with snapshot(pool) as moment:
+        async with snapshot(pool, reads_charges=True) as moment:
             async for charges in charges_of(moment, query):
                 yield "".join(_line([_safe(value) for value in charge.model_dump().values()]) for charge in charges)
 
