@@ -204,10 +204,10 @@ def _replace(
     touched = sorted({usage_day for (usage_day,) in before} | {row["usage_day"] for row in arrivals})
     corrected = {row["usage_day"] for row in arrivals if row["correction_count"]}
     again = "rule change" if moved_clock else "re-export"
-    causes = [again if load_count > 1 else "correction" if d in corrected else "late usage" for d in touched]
-    _touch_usage_days(connection, touched, causes, export_day)
-    version = ledger.materialised(connection, "raw_charges", key, load_count, row_count, run_id)
+    causes = {d: again if load_count > 1 else "correction" if d in corrected else "late usage" for d in touched}
     totals = scratch.execute("select billing_currency, sum(billed_cost) from charges group by 1 order by 1").fetchall()
+    ledger.touch_usage_days(connection, causes, export_day)
+    version = ledger.materialised(connection, "raw_charges", key, load_count, row_count, run_id)
     return Loaded(export_day, row_count, dict(totals), tuple(touched), day.unknown_columns, day.bytes_read, version)
 
 
@@ -297,29 +297,3 @@ def _stamp_export_day(
     ).fetchall()
     moved_clock = before is not None and before[0] not in (None, stamp.billing_timezone)
     return int(load_count), moved_clock
-
-
-def _touch_usage_days(
-    connection: psycopg.Connection, usage_days: list[date], causes: list[str], export_day: date
-) -> None:
-    """Put every day whose charges moved ahead of the tables built from it.
-
-    Last in the transaction and in the order of days: loads that run side by side wait for each other here, and
-    only for as long as a commit takes.
-    """
-    connection.execute(
-        """
-        with touched as (
-            insert into finops.usage_day_ledger as ledger (usage_day, source_version, touched_at)
-            select usage_day, 1, now() from unnest(%(days)s::date[]) as usage_day order by usage_day
-            on conflict (usage_day) do update set
-                source_version = ledger.source_version + 1, touched_at = excluded.touched_at
-            returning usage_day, source_version
-        )
-        insert into finops.usage_day_changes (usage_day, source_version, export_day, cause)
-        select usage_day, touched.source_version, %(export_day)s, cause
-        from touched
-        join unnest(%(days)s::date[], %(causes)s::text[]) as why (usage_day, cause) using (usage_day)
-        """,
-        {"days": usage_days, "causes": causes, "export_day": export_day},
-    )

@@ -19,6 +19,7 @@ from typing import LiteralString
 import psycopg
 from psycopg import errors, sql
 
+from finops_warehouse import ledger
 from finops_warehouse.cells import member_key
 from finops_warehouse.dimensions import BY_DEFAULT, CustomDimension, Rules, SharedCost, Source, rules_of
 from finops_warehouse.errors import BadRules
@@ -130,7 +131,7 @@ def apply(connection: psycopg.Connection, rules: Rules, name: str) -> Change:
             "insert into finops.dimension_rules (rules_hash, rules) values (%s, %s) returning version",
             [rules.hash, json.dumps(rules.model_dump(mode="json"))],
         ).fetchall()
-        _put_behind(connection, sorted(days))
+        ledger.touch_usage_days(connection, dict.fromkeys(sorted(days), "rule change"), export_day=None)
     return Change(version, changed=True, usage_days=tuple(sorted(days)))
 
 
@@ -181,24 +182,6 @@ class _Said:
 
 def _said(rules: Rules) -> list[_Said]:
     return [_Said(shared, rules.by_name[shared.split_over].default) for shared in rules.shared_costs]
-
-
-def _put_behind(connection: psycopg.Connection, days: list[date]) -> None:
-    """In the order of days, as loads do: nobody waits for somebody who waits for them."""
-    connection.execute(
-        """
-        with touched as (
-            insert into finops.usage_day_ledger as ledger (usage_day, source_version, touched_at)
-            select usage_day, 1, now() from unnest(%(days)s::date[]) as usage_day order by usage_day
-            on conflict (usage_day) do update set
-                source_version = ledger.source_version + 1, touched_at = excluded.touched_at
-            returning usage_day, source_version
-        )
-        insert into finops.usage_day_changes (usage_day, source_version, export_day, cause)
-        select usage_day, source_version, null, 'rule change' from touched
-        """,
-        {"days": days},
-    )
 
 
 # -- rules as SQL

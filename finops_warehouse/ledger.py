@@ -358,6 +358,30 @@ def confirmed(connection: psycopg.Connection, asset: str, partition_key: str, so
     )
 
 
+def touch_usage_days(connection: psycopg.Connection, causes: Mapping[date, str], export_day: date | None) -> None:
+    """Put these usage days, each for its cause, ahead of the tables built from them; None is a change of rules.
+
+    The last thing a load or a change of rules does, and in the order of days: those that run side by side wait for
+    each other here, and only for as long as a commit takes.
+    """
+    connection.execute(
+        """
+        with touched as (
+            insert into finops.usage_day_ledger as ledger (usage_day, source_version, touched_at)
+            select usage_day, 1, now() from unnest(%(days)s::date[]) as usage_day order by usage_day
+            on conflict (usage_day) do update set
+                source_version = ledger.source_version + 1, touched_at = excluded.touched_at
+            returning usage_day, source_version
+        )
+        insert into finops.usage_day_changes (usage_day, source_version, export_day, cause)
+        select usage_day, touched.source_version, %(export_day)s, cause
+        from touched
+        join unnest(%(days)s::date[], %(causes)s::text[]) as why (usage_day, cause) using (usage_day)
+        """,
+        {"days": list(causes), "causes": list(causes.values()), "export_day": export_day},
+    )
+
+
 TOUCH_INVOICE_MONTHS = """
     insert into finops.invoice_month_ledger as ledger (invoice_month, source_version, touched_at)
     select invoice_month, 1, now() from unnest(%(months)s::text[]) as invoice_month

@@ -18,10 +18,10 @@ from finops_api.allocation.models import (
 )
 from finops_api.catalogue.queries import applied_rules
 from finops_api.costs.models import MAX_ROWS, ResolvedQuery
+from finops_api.costs.queries import META
 from finops_api.database import rows
 from finops_api.errors import TooManyRows, UnknownDimension
 from finops_warehouse.dimensions import CustomDimension
-from finops_warehouse.freshness import BEHIND
 
 COVERED = """
     with days as (
@@ -84,22 +84,6 @@ ALLOCATED = """
         ) as total)
 """
 
-META = f"""
-    select
-        (select coalesce(max(version), 0) from finops.materialisation where asset = %(table)s),
-        array(
-            select day::date from generate_series(%(start)s::date, %(end)s::date - 1, interval '1 day') as day
-            where not exists (
-                select from finops.materialisation where asset = %(table)s and partition_key = day::date::text
-            )
-            order by 1
-        ),
-        array(
-            select usage_day from ({BEHIND}) as behind
-            where usage_day >= %(start)s and usage_day < %(end)s order by 1
-        )
-"""  # noqa: S608 -- made of constants of ours
-
 
 async def coverage(connection: AsyncConnection, asked: CoverageQuery, when: ResolvedQuery) -> Coverage:
     """The answer. Raises `UnknownDimension` when the rules in force have no such dimension."""
@@ -150,7 +134,7 @@ async def _meta(
     connection: AsyncConnection, asked: CoverageQuery, when: ResolvedQuery, version: int, table: str
 ) -> AllocationMeta:
     [(data_version, missing, behind)] = await rows(
-        connection, META, {"table": table, "start": when.start, "end": when.end}
+        connection, META, {"table": table, "asked_from": when.start, "start": when.start, "end": when.end}
     )
     counted_through = when.counted_end - timedelta(days=1)
     return AllocationMeta(
