@@ -30,15 +30,15 @@ from dagster._time import get_current_timestamp
 from fasteners import InterProcessLock
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
-from finops_pipeline.focus_export import folder_of, take_focus_export
+from finops_pipeline.handed_in import take_what_is_handed_in
 from finops_pipeline.liveness import UNFINISHED, end_orphans, stay_alive
 from finops_pipeline.partitions import LANE_TAG, contiguous, range_tags
 from finops_pipeline.sources.base import BillingSource
 from finops_pipeline.warehouse import source_from
-from finops_warehouse import invoices, ledger
+from finops_warehouse import ledger
 from finops_warehouse.assignment import follow
 from finops_warehouse.database import connect
-from finops_warehouse.errors import BadRequest, BadRules, FinopsError, SourceError
+from finops_warehouse.errors import BadRequest, BadRules, FinopsError
 from finops_warehouse.freshness import complete_through
 from finops_warehouse.settings import Settings
 
@@ -349,11 +349,7 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
         for days in contiguous(dirty):
             say(f"usage days {days[0]} to {days[-1]}: rebuilding")
             failures += _run(instance, "rebuild_usage_days", range_tags([day.isoformat() for day in days]) | alive)
-        if settings.invoices_dir is not None:
-            dropped = invoices.take_dropped(connection, settings.invoices_dir)
-            failures += [f"  {file.refused_because}" for file in dropped if file.refused_because]
-        failures += _take_second_witness(connection, settings)
-        invoices.seal_what_closed(connection)
+        failures += [f"  {refused}" for refused in take_what_is_handed_in(connection, settings)]
         months = sorted({item.partition_key for item in ledger.behind(connection, {}, monthly_tables())})
         for month in months:
             say(f"invoice month {month}: adding up")
@@ -381,17 +377,6 @@ def _follow_rules(connection: psycopg.Connection, settings: Settings, say: Say) 
         return [f"  {refused}"]
     if change.changed:
         say(f"rules of custom dimensions, version {change.version}: {len(change.usage_days)} usage days follow")
-    return []
-
-
-def _take_second_witness(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """Take Google's own FOCUS export if there is one. Returns what is wrong with it, a line each."""
-    if settings.focus_export_url is None:
-        return []
-    try:
-        take_focus_export(connection, folder_of(settings.focus_export_url))
-    except SourceError as refused:
-        return [f"  {refused}"]
     return []
 
 

@@ -67,28 +67,35 @@ def prove(connection: psycopg.Connection, source: BillingSource, billing_timezon
         identities.MONTHS_EQUAL_PARTS,
     ]
     rows_differ = len(found)
+    held_by: list[Held] = []
     for identity in checked:
-        found += identities.differences(connection, identity)
+        holds, differs = identities.compared(connection, identity)
+        held_by.append(holds)
+        found += differs
     allocation = identities.allocation_differences(connection)
     moved = identities.moved_after_close(connection)
+    other = identities.other_than_the_focus_export(connection)
     insights, wrong = _texts(connection)
-    found += [*allocation, *identities.unsettled_invoices(connection), *moved, *wrong]
+    found += [*allocation, *identities.unsettled_invoices(connection), *moved, *other, *wrong]
     [(rows,)] = connection.execute("select count(*) from finops.raw_charges").fetchall()
     [(months, closed)] = connection.execute(
         "select count(*), count(*) filter (where closed_from <= current_date and invoice_total is not null) "
         "from finops.invoice_months"
     ).fetchall()
-    [(allocated, settled)] = connection.execute(
+    [(allocated, settled, witnessed)] = connection.execute(
         "select (select count(*) from (select distinct usage_day, billing_account_id, billing_currency, dimension "
         "from finops.allocated_costs) as places), "
-        "(select count(*) from finops.invoice_months where closed_from <= current_date)"
+        "(select count(*) from finops.invoice_months where closed_from <= current_date), "
+        "(select count(*) from finops.invoice_months join finops.focus_export_months "
+        "using (invoice_month, billing_account_id, billing_currency) where closed_from <= current_date)"
     ).fetchall()
     compared = (
         Held("every row = its source row", len({*loaded, *held}), rows_differ, {}),
-        *(identities.held(connection, identity) for identity in checked),
+        *held_by,
         Held("allocated = facts", allocated, len(allocation), {}),
         identities.held_by_invoices(connection),
         Held("closed months stand still", settled, len(moved), {}),
+        Held("months = FOCUS export", witnessed, len(other), {}),
         Held("texts = facts", insights, len(wrong), {}),
     )
     return Proof(rows, len(loaded), months, closed, insights, compared, tuple(found))

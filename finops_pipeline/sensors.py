@@ -15,13 +15,13 @@ from dagster import DagsterInstance, RunsFilter
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
-from finops_pipeline.focus_export import folder_of, take_focus_export
+from finops_pipeline.handed_in import take_what_is_handed_in
 from finops_pipeline.liveness import UNFINISHED, end_orphans
 from finops_pipeline.partitions import LANE_TAG, RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
 from finops_pipeline.warehouse import Warehouse
-from finops_warehouse import invoices, ledger
+from finops_warehouse import ledger
 from finops_warehouse.assignment import follow
-from finops_warehouse.errors import BadRules, FinopsError, SourceError
+from finops_warehouse.errors import BadRules, FinopsError
 from finops_warehouse.freshness import complete_through
 
 STAND_BACK = dg.SkipReason("A backfill is at work; what it leaves behind is asked for when it is done.")
@@ -98,15 +98,13 @@ def moved_invoice_months(
     if a_backfill_is_at_work(context.instance):
         return STAND_BACK
     with warehouse.connection() as connection:
-        for dropped in _take_dropped(connection, warehouse):
-            context.log.warning(f"Refused: {dropped.refused_because}")
-        if (witness := warehouse.settings.focus_export_url) is not None:
-            try:
-                take_focus_export(connection, folder_of(witness))
-            except SourceError as refused:
-                context.log.warning(f"The second witness is as before: {refused}")
-        invoices.seal_what_closed(connection)
+        refused = take_what_is_handed_in(connection, warehouse.settings)
         behind = ledger.behind(connection, daily_inputs(), monthly_tables())
+    told = json.dumps(refused)
+    if refused and told != context.cursor:  # a folder that is missing is told of once, not every minute
+        context.log.warning(f"Refused: {told}")
+        _post(warehouse, {"text": f"Of what was handed in about invoices, this is refused: {' '.join(refused)}"})
+    context.update_cursor(told)
     if any(item.asset in daily_inputs() for item in behind):
         return dg.SkipReason("Usage days are being rebuilt; their months follow.")
     due = {item.partition_key for item in behind} - in_flight(context.instance, prove_invoice_months.name)
@@ -189,17 +187,6 @@ def tell_of_failed_runs(context: dg.RunFailureSensorContext, warehouse: Warehous
             "tags": dict(run.tags),
         },
     )
-
-
-def _take_dropped(connection: psycopg.Connection, warehouse: Warehouse) -> list[invoices.Dropped]:
-    """Take what lies in INVOICES_DIR. Returns the files that were refused, and tells of them."""
-    folder = warehouse.settings.invoices_dir
-    if folder is None:
-        return []
-    refused = [dropped for dropped in invoices.take_dropped(connection, folder) if dropped.refused_because]
-    if refused:
-        _post(warehouse, {"text": "Invoice files refused: " + " ".join(str(file.refused_because) for file in refused)})
-    return refused
 
 
 def _post(warehouse: Warehouse, body: dict[str, object]) -> None:

@@ -46,20 +46,22 @@ _LEARNED = f"""
     ) as newest
 """  # noqa: S608 -- the number is the constant above
 
+_NEVER_BUILT = """
+    select min(ledger.usage_day) as day
+    from finops.usage_day_ledger as ledger
+    where not exists (
+        select from finops.materialisation as built
+        where built.asset = 'aggregated_cost_data' and built.partition_key = ledger.usage_day::text
+    )
+"""
+
 COMPLETE_THROUGH = f"""
     with learned as ({_LEARNED}),
     arrived as (
         select max(export_day) - (select days from learned) as day
         from finops.export_day_ledger where row_count > 0
     ),
-    never_built as (
-        select min(ledger.usage_day) as day
-        from finops.usage_day_ledger as ledger
-        where not exists (
-            select from finops.materialisation as built
-            where built.asset = 'aggregated_cost_data' and built.partition_key = ledger.usage_day::text
-        )
-    )
+    never_built as ({_NEVER_BUILT})
     select least(arrived.day, never_built.day - 1, (select max(usage_day) from finops.usage_day_ledger))
     from arrived cross join never_built
     where (select min(usage_day) from finops.usage_day_ledger) <= least(arrived.day, never_built.day - 1)
@@ -94,20 +96,19 @@ COMPLETE_AFTER = f"select days from ({_LEARNED}) as learned"  # noqa: S608 -- ma
 """After how many export days a usage day of these accounts counts as complete."""
 
 ACCOUNTS = f"""
-    with overall as ({COMPLETE_THROUGH})
-    select newest.billing_account_id, newest.after_days, newest.days_learned_from, newest.known_share,
-        least(
-            (select max(export_day) from finops.export_day_ledger where row_count > 0) - newest.after_days,
-            (select max(usage_day) from finops.usage_day_ledger)
-        ) as complete_through
-    from (
+    with newest as (
         select distinct on (billing_account_id) * from finops.account_completeness
         order by billing_account_id, as_of_day desc
-    ) as newest
-    where exists (select from overall)
-    order by 1
+    )
+    select billing_account_id, after_days, days_learned_from, known_share,
+        least(
+            (select max(export_day) from finops.export_day_ledger where row_count > 0) - after_days,
+            (select day from ({_NEVER_BUILT}) as never_built) - 1,
+            (select max(usage_day) from finops.usage_day_ledger)
+        ) as complete_through
+    from newest order by 1
 """  # noqa: S608 -- made of constants of ours
-"""What was learned of each account, and how far it is complete where nothing waits to be built."""
+"""What was learned of each account, and through which usage day it is complete."""
 
 
 def freshness_parameters(accounts: Sequence[str] = (), as_of: datetime | None = None) -> dict[str, object]:

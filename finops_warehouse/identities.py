@@ -87,13 +87,19 @@ def differences(
     connection: psycopg.Connection, identity: Identity, first: object = None, last: object = None
 ) -> list[Difference]:
     """Every place between `first` and `last` (both included; None is open) where the identity does not hold."""
+    return compared(connection, identity, first, last)[1]
+
+
+def compared(
+    connection: psycopg.Connection, identity: Identity, first: object = None, last: object = None
+) -> tuple[Held, list[Difference]]:
+    """How far the identity holds between `first` and `last` (both included; None is open), and where it does not."""
     keys = sql.SQL(", ").join(map(sql.Identifier, _KEYS[identity.clock]))
     statement = sql.SQL(
         """
         with found as ({found}), expected as ({expected})
         select {keys}, found.billed_cost, found.charges, expected.billed_cost, expected.charges
         from found full join expected using ({keys})
-        where (found.billed_cost, found.charges) is distinct from (expected.billed_cost, expected.charges)
         order by {keys}
         """
     ).format(
@@ -103,40 +109,16 @@ def differences(
     )
     rows = connection.execute(statement, {"first": first, "last": last}).fetchall()
     width = len(_KEYS[identity.clock])
-    return [
-        Difference(
-            identity.name,
-            " ".join(str(part) for part in row[:width]),
-            _said(row[width], row[width + 1]),
-            _said(row[width + 2], row[width + 3]),
-        )
-        for row in rows
-    ]
-
-
-def held(connection: psycopg.Connection, identity: Identity) -> Held:
-    """How far an identity holds, over everything there is."""
-    keys = sql.SQL(", ").join(map(sql.Identifier, _KEYS[identity.clock]))
-    statement = sql.SQL(
-        """
-        with found as ({found}), expected as ({expected})
-        select billing_currency, count(*),
-            count(*) filter (
-                where (found.billed_cost, found.charges) is distinct from (expected.billed_cost, expected.charges)
-            ),
-            sum(abs(coalesce(found.billed_cost, 0) - coalesce(expected.billed_cost, 0)))
-        from found full join expected using ({keys})
-        group by billing_currency order by billing_currency
-        """
-    ).format(
-        found=_totals(identity, identity.table, identity.measure),
-        expected=_totals(identity, identity.against, "billed_cost"),
-        keys=keys,
-    )
-    rows = connection.execute(statement, {"first": None, "last": None}).fetchall()
-    return Held(
-        identity.name, sum(row[1] for row in rows), sum(row[2] for row in rows), {row[0]: row[3] for row in rows}
-    )
+    residual: dict[str, Decimal] = {}
+    found: list[Difference] = []
+    for row in rows:
+        currency, (cost, charges, expected_cost, expected_charges) = row[width - 1], row[width:]
+        left = abs((cost or Decimal(0)) - (expected_cost or Decimal(0)))
+        residual[currency] = residual.get(currency, Decimal(0)) + left
+        if (cost, charges) != (expected_cost, expected_charges):
+            where = " ".join(str(part) for part in row[:width])
+            found.append(Difference(identity.name, where, _said(cost, charges), _said(expected_cost, expected_charges)))
+    return Held(identity.name, len(rows), len(found), residual), found
 
 
 def held_by_invoices(connection: psycopg.Connection) -> Held:

@@ -22,7 +22,7 @@ from finops_api.maturity.models import (
 )
 from finops_api.questions import each_once
 from finops_insights.nowcast import Shares, nowcast
-from finops_warehouse.freshness import ACCOUNTS, freshness_parameters
+from finops_warehouse.freshness import ACCOUNTS
 from finops_warehouse.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["maturity"])
@@ -88,7 +88,7 @@ async def get_maturity(
     """Which share of final cost is known how long after a usage day, by service, and how many days say so."""
     async with snapshot(pool) as moment:
         found = await rows(moment, CURVES, {"accounts": query.billing_account, "services": query.service})
-        accounts = await rows(moment, ACCOUNTS, freshness_parameters())
+        accounts = await rows(moment, ACCOUNTS)
     return Maturity(
         items=[Curve.model_validate(curve) for _, curve in found],
         accounts=[

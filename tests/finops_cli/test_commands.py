@@ -13,6 +13,7 @@ from subprocess import CompletedProcess
 
 import psycopg
 import typer
+from helpers.road import Export, Road, charge
 from sqlalchemy import make_url
 
 from finops_cli.main import app
@@ -275,3 +276,31 @@ def test_invoices_are_taken_once(finops: Finops, database_url: str, sample: Samp
 
     assert "1 invoice months have a new total" in finops("invoices", file, DATABASE_URL=database_url).stderr
     assert "All of these totals were known" in finops("invoices", file, DATABASE_URL=database_url).stderr
+
+
+def test_a_closed_month_that_moved_is_accepted_with_a_reason(finops: Finops, database_url: str, tmp_path: Path) -> None:
+    """Verify names it, status marks it, and it is green again once somebody said why; the reason is kept."""
+    export = Export(tmp_path / "export")
+    export.write("2026-08-01", [charge(0, start="2026-08-01T08:00")])
+    export.write("2026-08-02", [charge(10, start="2026-08-01T20:00")])
+    export.write("2026-09-10", [charge(1, start="2026-09-09T20:00")])
+    settings = {"DATABASE_URL": database_url, "BILLING_EXPORT_URL": export.folder.as_uri()}
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        Road(connection, export.folder).walk()
+        export.write("2026-10-20", [charge(7, start="2026-08-15T20:00", month="202608")])
+        Road(connection, export.folder).walk()
+
+    verify = finops("verify", **settings)
+    assert verify.returncode == 1
+    assert "closed months stand still 202608 A USD: 17 (+1 charges) instead of 10 when it closed" in verify.stderr
+    assert "closed, MOVED since" in finops("status", **settings).stderr
+    unexplained = finops("invoices", "--accept", "202608", **settings)
+    assert unexplained.returncode == 1
+    assert "--because" in unexplained.stderr
+
+    assert finops("invoices", "--accept", "202608", "--because", "reissued, ticket 42", **settings).returncode == 0
+
+    assert finops("verify", **settings).returncode == 0
+    with psycopg.connect(database_url) as connection:
+        reasons = connection.execute("select reason from finops.invoice_seals order by seal_id").fetchall()
+    assert ("reissued, ticket 42",) in reasons

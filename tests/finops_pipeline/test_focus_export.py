@@ -12,6 +12,7 @@ import pytest
 from helpers.road import Export, Road, charge
 
 from finops_pipeline.focus_export import folder_of, take_focus_export
+from finops_pipeline.proving import prove
 from finops_warehouse.errors import SourceError
 from finops_warehouse.identities import Difference, other_than_the_focus_export
 
@@ -107,6 +108,9 @@ def test_a_closed_month_is_matched_with_it(export: Export, road: Road, tmp_path:
 
     [found] = other_than_the_focus_export(road.connection)
     assert found == Difference("months = FOCUS export", "202608 A USD", "10.100000000", "10.090000001")
+    proof = prove(road.connection, road.source, "America/Los_Angeles")
+    assert proof.differences == (found,)
+    assert [(h.compared, h.differing) for h in proof.identities if h.identity == found.identity] == [(1, 1)]
     assert other_than_the_focus_export(road.connection, "202609", "202610") == []
 
 

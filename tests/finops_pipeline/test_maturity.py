@@ -13,7 +13,7 @@ from finops_insights.nowcast import Shares, nowcast
 from finops_pipeline.insight_days import replace_day
 from finops_pipeline.sample_export import write_sample_export
 from finops_pipeline.thoughts import WhenComplete, reader
-from finops_warehouse.freshness import ACCOUNTS, complete_through, freshness_parameters
+from finops_warehouse.freshness import ACCOUNTS, complete_through
 
 FIRST = date(2026, 8, 1)
 DAYS = 80
@@ -52,7 +52,7 @@ def learn(road: Road, wanted: WhenComplete = LEARNED) -> None:
 
 def learned(road: Road) -> dict[str, tuple[int, int]]:
     """After how many days each account is complete, and from how many days that was learned."""
-    rows = road.connection.execute(ACCOUNTS, freshness_parameters()).fetchall()
+    rows = road.connection.execute(ACCOUNTS).fetchall()
     return {account: (after, days) for account, after, days, *_ in rows}
 
 
