@@ -202,8 +202,8 @@ def _totals(connection: psycopg.Connection, table: str, usage_day: date) -> Tota
     return {(account, currency): (billed_cost, charges) for account, currency, billed_cost, charges in rows}
 
 
-# One statement, so that all of it sees one moment. A row that is as it was stays as it is, with the moment from which
-# it has been served; of a row that is not, the old state is kept. GROUP BY takes two NULLs for equal, a join does not.
+# One statement, so that all of it sees one moment. A row that is as it was keeps the version it came
+# with; of a row that is not, the old state is kept. GROUP BY takes two NULLs for equal, a join does not.
 REPLACE_FACTS = """
     with model as ({query}),
     old as (delete from finops.{facts} where usage_day = %(start_day)s returning *),

@@ -123,16 +123,9 @@ def served(road: Road) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
-def empty(road: Road) -> None:
-    """Forget everything that was loaded."""
-    kept = ("alembic_version", "dimension_rules")
-    tables = [table.name for table in metadata.tables.values() if table.name not in kept]
-    road.connection.execute("truncate " + ", ".join(f"finops.{table}" for table in tables))
-
-
 def rebuilt_in_full(road: Road, export: Export, rows: list[Row]) -> dict[str, list[tuple[Any, ...]]]:
     """What is served when all of it lies in one export day and is built once."""
-    empty(road)
+    road.forget()
     export.write("2026-09-21", rows)
     road.walk()
     return served(road)
@@ -151,7 +144,7 @@ def test_any_order_split_and_delay_serves_the_same(
     """However billing delivers, with restatements while days are rebuilt: incremental is a full rebuild."""
     export = Export(tmp_path_factory.mktemp("export"))
     road = Road(connection, export.folder)
-    empty(road)
+    road.forget()
     deliver(road, export, data.draw(deliveries(rows)))
     incremental = served(road)
 

@@ -137,6 +137,11 @@ class Road:
         self.load_changed()
         return self.rebuild_behind()
 
+    def forget(self) -> None:
+        """Forget everything that was loaded; the rules of custom dimensions stay in force."""
+        tables = [table.name for table in metadata.tables.values() if table.name != "dimension_rules"]
+        self.connection.execute("truncate " + ", ".join(f"finops.{table}" for table in tables))
+
     def total(self, table: str = "aggregated_cost_data", where: str = "true") -> Decimal | None:
         """The billed cost of a table."""
         [(total,)] = self.connection.execute(f"select sum(billed_cost) from finops.{table} where {where}").fetchall()
