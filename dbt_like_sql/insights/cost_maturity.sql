@@ -17,25 +17,39 @@ columns:
   known_share_low: {description: "The share that 19 of 20 days exceed", tests: [not_null]}
   known_share_high: {description: "The share that 1 of 20 days exceeds", tests: [not_null]}
 */
-with arrivals as (
+with ages as (
+    select age_hours, row_number() over (order by age_hours) as place
+    from (
+        select generate_series(-12, 48, 3) as age_hours
+        union all
+        select unnest(array[60, 72, 96, 120, 168, 240, 336, 480, 720])
+    ) as each_age
+),
+
+arrivals as (
     select
         usage_day,
         billing_account_id,
         billing_currency,
         coalesce(service_name, '(unattributed)') as service_name,
         billed_cost,
-        extract(
-            epoch from last_export_time - ((usage_day + 1)::timestamp at time zone :billing_timezone)
-        ) / 3600 as age_hours
+        -- The place of the first age at which it is known.
+        width_bucket(
+            ceil(extract(epoch from last_export_time - ((usage_day + 1)::timestamp at time zone :billing_timezone)) / 3600)
+            - 1,
+            array(select age_hours::numeric from ages order by age_hours)
+        ) + 1 as place
     from finops.usage_day_arrivals
     -- A day of 30 days ago is final but for its rare corrections; older than four months, a service behaved otherwise.
     where usage_day > :start_day - 120 and usage_day <= :start_day - 30 and cost_type = 'regular'
 ),
 
 members as (
-    select usage_day, billing_account_id, billing_currency, service_name, billed_cost, age_hours from arrivals
-    union all
-    select usage_day, billing_account_id, billing_currency, '(all)', billed_cost, age_hours from arrivals
+    select
+        usage_day, billing_account_id, billing_currency, coalesce(service_name, '(all)') as service_name, place,
+        sum(billed_cost) as billed_cost
+    from arrivals
+    group by usage_day, billing_account_id, billing_currency, place, grouping sets ((service_name), ())
 ),
 
 finals as (
@@ -48,22 +62,16 @@ finals as (
 known as (
     select
         ages.age_hours,
-        finals.usage_day,
         finals.billing_account_id,
         finals.billing_currency,
         finals.service_name,
-        coalesce(sum(members.billed_cost) filter (where members.age_hours <= ages.age_hours), 0)
-        / finals.billed_cost as share
+        sum(coalesce(members.billed_cost, 0)) over (
+            partition by finals.usage_day, finals.billing_account_id, finals.billing_currency, finals.service_name
+            order by ages.place
+        ) / finals.billed_cost as share
     from finals
-    join members using (usage_day, billing_account_id, billing_currency, service_name)
-    cross join (
-        select generate_series(-12, 48, 3) as age_hours
-        union all
-        select unnest(array[60, 72, 96, 120, 168, 240, 336, 480, 720])
-    ) as ages
-    group by
-        ages.age_hours, finals.usage_day, finals.billing_account_id, finals.billing_currency, finals.service_name,
-        finals.billed_cost
+    cross join ages
+    left join members using (usage_day, billing_account_id, billing_currency, service_name, place)
 )
 
 select
