@@ -251,7 +251,7 @@ class Backfill:
         total = len(stage.assets) * len(stage.partition_keys)
         while True:
             runs = self._instance.get_runs(RunsFilter(tags={BACKFILL_ID_TAG: backfill_id}))
-            done = self._partitions_built([run.run_id for run in runs])
+            done = self._partitions_built(stage, [run.run_id for run in runs])
             yield StageProgress(stage, backfill_id, done, total)
             backfill = self._instance.get_backfill(backfill_id)
             status = backfill.status if backfill else BulkActionStatus.CANCELED
@@ -273,10 +273,13 @@ class Backfill:
                 return
             time.sleep(POLL_SECONDS)
 
-    def _partitions_built(self, run_ids: list[str]) -> int:
+    def _partitions_built(self, stage: Stage, run_ids: list[str]) -> int:
+        """How many of the stage's partitions are built; Dagster adds days of its own that look back at them."""
         with connect(self._settings, autocommit=True) as connection:
             [(built,)] = connection.execute(
-                "select count(*) from finops.materialisation where run_id = any(%s)", [run_ids]
+                "select count(*) from finops.materialisation "
+                "where run_id = any(%s) and asset = any(%s) and partition_key = any(%s)",
+                [run_ids, list(stage.assets), list(stage.partition_keys)],
             ).fetchall()
         return int(built)
 
