@@ -8,7 +8,8 @@
   x SourceError                   the billing export cannot be read as it is
     - SourceUnreachable, UnknownTable, NoPermission
     - UnreadableFile, MissingColumn, WrongColumnType, BadValue
-    - ExportDayVanished
+    - ExportDayVanished, SecondExport
+    - BudgetReached
   x BadRequest                    what was asked for cannot be done
     - BadDateRange, NoDataInRange
   x ProofFailed                   an identity does not hold: some number would be wrong
@@ -85,6 +86,10 @@ class ExportDayVanished(SourceError):
 
 class SecondExport(SourceError):
     """Two exports, or two tables of one, would tell the same charges twice."""
+
+
+class BudgetReached(SourceError):
+    """Going on would bill more than the deployment allows. Nothing of it was billed; what was loaded before stays."""
 
 
 class BadRequest(FinopsError):

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import duckdb
 import pyarrow as pa
 
-from finops_pipeline.sources.base import ExportDayRead
+from finops_pipeline.sources.base import ExportDayRead, Spend, TableFacts
 from finops_pipeline.sources.contract import BATCH_ROWS, as_contract, conforming_select, connect, refused_value
 from finops_warehouse.errors import (
     ExportDayVanished,
@@ -104,6 +104,26 @@ class BigQueryStorageSource:
             )
             for row in sorted(days, key=lambda row: str(row["partition_id"]))
         }
+
+    def facts(self) -> TableFacts:
+        """When the table was made and how long it keeps its days."""
+        with self._our_errors(), closing(self._client()) as client:
+            table = self._described_table(client)
+        expiration_ms = table.time_partitioning.expiration_ms
+        return TableFacts(table.created, None if expiration_ms is None else timedelta(milliseconds=int(expiration_ms)))
+
+    def estimate(self, export_days: Iterable[date]) -> Spend:
+        """The bytes that reading these days would be billed for; opening a session is free."""
+        size = 0
+        with self._our_errors(), closing(self._client()) as client:
+            columns = [field.name for field in self._described_table(client).schema]
+            storage = self._storage_client()
+            try:
+                for day in export_days:
+                    size += int(self._session(storage, day, columns).estimated_total_bytes_scanned)
+            finally:
+                storage.transport.close()
+        return Spend("storage_read", "read export days", None, estimated_bytes=size)
 
     @contextmanager
     def read(self, export_day: date) -> Iterator[ExportDayRead]:

@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.sqltypes import DuckDBPyType
 
-from finops_pipeline.sources.base import ExportDayRead
+from finops_pipeline.sources.base import ExportDayRead, Spend, TableFacts
 from finops_pipeline.sources.contract import (
     BATCH_ROWS,
     ConformingSelect,
@@ -61,6 +61,16 @@ class FilesSource:
     def partitions(self) -> Mapping[date, str]:
         """Every day that has files. The fingerprint is made of their names and contents, so copying changes nothing."""
         return {day: self._fingerprint(paths) for day, paths in sorted(self._files_by_day().items())}
+
+    def facts(self) -> TableFacts:
+        """Nothing: a folder is neither made anew nor does it expire by a rule we could ask for."""
+        return TableFacts()
+
+    def estimate(self, export_days: Iterable[date]) -> Spend:
+        """The bytes of these days' files, which nobody bills."""
+        by_day = self._files_by_day()
+        size = sum(_size(path) for day in export_days for path in by_day.get(day, []))
+        return Spend("storage_read", "read export days", None, estimated_bytes=size)
 
     @contextmanager
     def read(self, export_day: date) -> Iterator[ExportDayRead]:
