@@ -114,15 +114,13 @@ class BigQueryStorageSource:
 
     def estimate(self, export_days: Iterable[date]) -> Spend:
         """The bytes that reading these days would be billed for; opening a session is free."""
-        size = 0
-        with self._our_errors(), closing(self._client()) as client:
+        with ExitStack() as opened, self._our_errors():
+            client = opened.enter_context(closing(self._client()))
             columns = [field.name for field in self._described_table(client).schema]
             storage = self._storage_client()
-            try:
-                for day in export_days:
-                    size += int(self._session(storage, day, columns).estimated_total_bytes_scanned)
-            finally:
-                storage.transport.close()
+            opened.callback(storage.transport.close)
+            sessions = (self._session(storage, day, columns) for day in export_days)
+            size = sum(int(session.estimated_total_bytes_scanned) for session in sessions)
         return Spend("storage_read", "read export days", None, estimated_bytes=size)
 
     @contextmanager
