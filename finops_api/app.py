@@ -28,6 +28,10 @@ GAUGES = {
     "finops_partitions_parked": "Partitions whose build failed five times and that wait for somebody.",
     "finops_warehouse_up": "Whether the warehouse answered when these numbers were asked for.",
     "finops_data_version": "Rises with every partition that is built.",
+    "finops_source_queried_bytes": "Bytes that queries on the billing export were billed for, ever.",
+    "finops_source_read_bytes": "Bytes that Storage Read of the billing export was billed for, ever.",
+    "finops_source_slot_seconds": "Slot time of queries on the billing export, ever.",
+    "finops_source_estimated_usd": "What reading the billing export came to, ever, at the prices of the settings.",
 }
 
 

@@ -20,8 +20,10 @@ def backfill(
     start, end = a_window(first, last)
     init_db(settings)
     # Only now: Dagster takes seconds to import, and a refusal need not wait for it.
-    from finops_pipeline.backfilling import run_backfill
+    from finops_pipeline.backfilling import estimated, run_backfill
 
+    if cost := estimated(settings, start, end, select or []):
+        say(f"Reading {cost.export_days} export days: about {cost.bytes:,} bytes, {cost.usd:f} USD at list price.")
     with steps() as progress:
         outcome = run_backfill(settings, start, end, select or [], progress.show)
     say(f"Done in {outcome.seconds:.0f} s: Dagster backfills {', '.join(outcome.backfill_ids)}.")

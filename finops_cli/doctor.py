@@ -41,9 +41,10 @@ def _schema(settings: Settings) -> str:
 
 
 def _source(settings: Settings) -> str:
+    from finops_pipeline.sources.base import OpenPurse
     from finops_pipeline.warehouse import source_from
 
-    source = source_from(settings)
+    source = source_from(settings, OpenPurse())  # the books are in the database, which may be what is wrong
     days = sorted(source.partitions())
     if not days:
         return f"{source.url} can be read and holds no export day yet"

@@ -7,7 +7,21 @@ import warnings
 
 import typer
 
-from finops_cli import backfill, demo, dimensions, doctor, invoices, migrate, psql, sample, serve, status, sync, verify
+from finops_cli import (
+    backfill,
+    demo,
+    dimensions,
+    doctor,
+    export_days,
+    invoices,
+    migrate,
+    psql,
+    sample,
+    serve,
+    status,
+    sync,
+    verify,
+)
 from finops_cli.output import people, say
 from finops_warehouse.errors import FinopsError
 from finops_warehouse.settings import misspelt_settings
@@ -32,6 +46,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 )
 app.command()(invoices.invoices)
 app.add_typer(dimensions.dimensions, name="dimensions")
+app.add_typer(export_days.export_days, name="export-days")
 
 
 def main() -> None:

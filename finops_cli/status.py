@@ -33,6 +33,14 @@ def _show(found: Status) -> None:
     for failed in found.failed:
         state = "parked" if failed.parked else f"failed {failed.attempts} times"
         say(f"  {failed.asset} {failed.partition_key}: {state}: {failed.last_error.splitlines()[0]}")
+    for first, last in found.missing_export_days:
+        say(f"  no export rows  {first} to {last}: was the export switched off?")
+    if found.kept_export_days:
+        say(f"Kept              {len(found.kept_export_days)} export days that the export no longer holds")
+    if found.spent:
+        today = found.spent[0]
+        told = f"{today.queried_bytes:,} bytes queried, {today.read_bytes:,} read, {today.estimated_usd:f} USD"
+        say(f"Read for          {told} on {today.day}")
     say(f"Restatements      {len(found.restatements)}")
     for moved in found.restatements[:5]:
         say(

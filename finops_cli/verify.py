@@ -18,10 +18,12 @@ def verify(json: Annotated[bool, typer.Option("--json", help="One JSON document 
     init_db(settings)
     # Only now: Dagster takes seconds to import, and a refusal need not wait for it.
     from finops_pipeline.proving import prove
+    from finops_pipeline.spending import LedgerPurse
     from finops_pipeline.warehouse import source_from
 
     with connect(settings, autocommit=True) as connection:
-        proof = prove(connection, source_from(settings), settings.billing_timezone)
+        source = source_from(settings, LedgerPurse(settings, "finops verify"))
+        proof = prove(connection, source, settings.billing_timezone)
     if json:
         print_json({"holds": proof.holds, **asdict(proof)})
     elif proof.holds:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
 from finops_pipeline.orchestration import (
@@ -13,11 +14,13 @@ from finops_pipeline.orchestration import (
     Stage,
     dagster_instance,
 )
+from finops_pipeline.sources.base import BillingSource
+from finops_pipeline.spending import LedgerPurse, estimated_usd, is_billed
 from finops_pipeline.warehouse import source_from
 from finops_warehouse import ledger
 from finops_warehouse.assignment import follow
 from finops_warehouse.database import connect
-from finops_warehouse.errors import BadDateRange, BadRequest, NoDataInRange
+from finops_warehouse.errors import BadDateRange, BadRequest, BudgetReached, NoDataInRange
 from finops_warehouse.freshness import complete_through
 from finops_warehouse.settings import Settings
 
@@ -75,9 +78,9 @@ def due_window(settings: Settings) -> tuple[date, date] | None:
     From the first to the last day that is not loaded as the source holds it; when only tables are behind, the
     last day that is loaded.
     """
-    held = source_from(settings).partitions()
+    held = _source(settings).partitions()
     with connect(settings, autocommit=True) as connection:
-        changed = ledger.changed_export_days(connection, held, settings.billing_timezone)
+        changed = ledger.changed_export_days(connection, held, settings.billing_timezone, settings.extract_grain)
         behind = [
             *ledger.behind(connection, daily_inputs(), monthly_tables()),
             *ledger.behind_insights(connection, complete_through(connection)),
@@ -86,6 +89,39 @@ def due_window(settings: Settings) -> tuple[date, date] | None:
     if changed:
         return changed[0], changed[-1]
     return (max(held), max(held)) if behind else None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What reading the export days of a window would take."""
+
+    export_days: int
+    bytes: int
+    usd: Decimal
+
+
+def estimated(settings: Settings, first: date, last: date, select: list[str]) -> Estimate | None:
+    """What a backfill of this window will be billed for reading the export; None when it reads nothing that is billed.
+
+    Raises `BudgetReached` when that alone is more than may be spent in a day, before anything has begun.
+    """
+    if RAW_ASSET not in _known(select) or not is_billed(settings):
+        return None
+    source = _source(settings)
+    held = source.partitions()
+    days = [day for day in _window(first, last) if day in held]
+    spend = source.estimate(days)
+    usd = estimated_usd(settings, spend.kind, spend.estimated_bytes)
+    if usd > settings.bigquery_max_usd_per_day:
+        raise BudgetReached(
+            f"Reading {len(days)} export days would cost about {usd:f} USD ({spend.estimated_bytes:,} bytes), and "
+            f"BIGQUERY_MAX_USD_PER_DAY is {settings.bigquery_max_usd_per_day:f}. Raise it, or backfill fewer days."
+        )
+    return Estimate(len(days), spend.estimated_bytes, usd)
+
+
+def _source(settings: Settings) -> BillingSource:
+    return source_from(settings, LedgerPurse(settings, "finops backfill"))
 
 
 def _known(select: list[str]) -> set[str]:
@@ -103,7 +139,7 @@ def _refuse_window_without_data(settings: Settings, first: date, last: date, loa
         )
     if not loads:
         return
-    source = source_from(settings)
+    source = _source(settings)
     held = sorted(source.partitions())
     if not any(first <= day <= last for day in held):
         holds = f"it holds {held[0]} to {held[-1]}" if held else "it holds no export day at all"
@@ -113,7 +149,7 @@ def _refuse_window_without_data(settings: Settings, first: date, last: date, loa
 def _export_days(settings: Settings, first: date, last: date, assets: set[str]) -> Stage | None:
     if RAW_ASSET not in assets:
         return None
-    held = source_from(settings).partitions()
+    held = _source(settings).partitions()
     with connect(settings, autocommit=True) as connection:
         vanished = ledger.vanished_export_days(connection, held)
     days = [day for day in _window(first, last) if day in held or day in vanished]

@@ -282,7 +282,7 @@ def _stamp_export_day(
             source_url = excluded.source_url, fingerprint = excluded.fingerprint, row_count = excluded.row_count,
             bytes_read = excluded.bytes_read, unknown_columns = excluded.unknown_columns,
             load_count = ledger.load_count + 1, loaded_at = excluded.loaded_at,
-            billing_timezone = excluded.billing_timezone
+            billing_timezone = excluded.billing_timezone, kept_because = null, kept_at = null
         returning load_count
         """,
         [

@@ -30,10 +30,12 @@ from dagster._time import get_current_timestamp
 from fasteners import InterProcessLock
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
+from finops_pipeline.export_days import held_export_days, told
 from finops_pipeline.handed_in import take_what_is_handed_in
 from finops_pipeline.liveness import UNFINISHED, end_orphans, stay_alive
 from finops_pipeline.partitions import LANE_TAG, contiguous, range_tags
 from finops_pipeline.sources.base import BillingSource
+from finops_pipeline.spending import LedgerPurse
 from finops_pipeline.warehouse import source_from
 from finops_warehouse import ledger
 from finops_warehouse.assignment import follow
@@ -335,15 +337,18 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
 
     Raises `SecondExport` before anything is done, and `FinopsError` naming the partitions that failed once all else is.
     """
-    source = source_from(settings)
+    source = source_from(settings, LedgerPurse(settings, "finops sync"))
     failures: list[str] = []
     with connect(settings, autocommit=True) as connection:
         end_orphans(instance, connection)
         alive = stay_alive(connection)
         failures += _follow_rules(connection, settings, say)
-        held = source.partitions()
-        ledger.refuse_second_export(connection, held, source.url)
-        changed = ledger.changed_export_days(connection, held, settings.billing_timezone)
+        held = held_export_days(connection, source)
+        for sentence in told(held):
+            say(sentence)
+        changed = ledger.changed_export_days(
+            connection, held.fingerprints, settings.billing_timezone, settings.extract_grain
+        )
         for days in contiguous(changed):
             say(f"export days {days[0]} to {days[-1]}: loading")
             failures += _run(instance, "load_export_days", range_tags([day.isoformat() for day in days]) | alive)
@@ -365,7 +370,7 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
         for month in ledger.behind_month_texts(connection):
             say(f"invoice month {month}: writing about it")
             failures += _run(instance, "write_about_months", {"dagster/partition": month, **alive})
-        vanished = ledger.vanished_export_days(connection, source.partitions())
+        vanished = ledger.vanished_export_days(connection, held.fingerprints)
     failures += [_vanished(source, vanished)] if vanished else []
     if failures:
         raise FinopsError("\n".join(["Not everything could be brought up to date; the rest is.", *failures]))
@@ -386,7 +391,8 @@ def _follow_rules(connection: psycopg.Connection, settings: Settings, say: Say) 
 def _vanished(source: BillingSource, days: list[date]) -> str:
     return (
         f"  {source.url} no longer holds export days that were loaded: {', '.join(map(str, days))} "
-        "(did its partitions expire?). Their charges are kept as they are."
+        "(did somebody delete partitions?). Their charges are kept as they are. Decide with `finops export-days keep` "
+        "or `finops export-days remove`."
     )
 
 

@@ -48,12 +48,15 @@ class Proof:
 def prove(connection: psycopg.Connection, source: BillingSource, billing_timezone: str) -> Proof:
     """Recompute source = raw = facts = rollups = months = invoices, and every figure of every text.
 
-    Export days the source no longer holds, or holds in another state than was loaded, are differences too.
+    Export days the source no longer holds, or holds in another state than was loaded, are differences too. Those that
+    were kept on purpose are counted and cannot be compared with the source any more.
     """
-    loaded: dict[date, str] = dict(
-        connection.execute("select export_day, fingerprint from finops.export_day_ledger order by 1").fetchall()
-    )
+    rows_of_ledger = connection.execute(
+        "select export_day, fingerprint, kept_at is not null from finops.export_day_ledger"
+    ).fetchall()
     held = source.partitions()
+    kept = {day for day, _, is_kept in rows_of_ledger if is_kept and day not in held}
+    loaded: dict[date, str] = {day: mark for day, mark, _ in rows_of_ledger if day not in kept}
     found: list[Difference] = []
     for day in sorted({*loaded, *held}):
         found += _day_against_source(connection, source, day, held.get(day), loaded.get(day), billing_timezone)
@@ -91,6 +94,7 @@ def prove(connection: psycopg.Connection, source: BillingSource, billing_timezon
     ).fetchall()
     compared = (
         Held("every row = its source row", len({*loaded, *held}), rows_differ, {}),
+        *([Held("kept export days, not compared", len(kept), 0, {})] if kept else []),
         *held_by,
         Held("allocated = facts", allocated, len(allocation), {}),
         identities.held_by_invoices(connection),
@@ -160,7 +164,9 @@ def _compare_rows(
 ) -> tuple[int, int]:
     """How many rows of the source are not in `raw_charges`, and how many there are not in the source."""
     with extracted_rows(source, day, billing_timezone) as rows, connection.transaction():
-        connection.execute("create temporary table source_rows (like finops.raw_charges) on commit drop")
+        connection.execute(
+            "create temporary table source_rows (like finops.raw_charges including defaults) on commit drop"
+        )
         copy_batches(connection, "pg_temp.source_rows", rows.schema, rows)
         columns = ", ".join(rows.schema.names)
         [(missing, surplus)] = connection.execute(

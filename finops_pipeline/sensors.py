@@ -15,6 +15,7 @@ from dagster import DagsterInstance, RunsFilter
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
+from finops_pipeline.export_days import held_export_days, told
 from finops_pipeline.handed_in import take_what_is_handed_in
 from finops_pipeline.liveness import UNFINISHED, end_orphans
 from finops_pipeline.partitions import LANE_TAG, RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
@@ -62,11 +63,14 @@ def changed_export_days(
         if ended := end_orphans(context.instance, connection):
             context.log.warning(f"{ended} runs of a `finops sync` that was killed are ended.")
         _follow_rules(context, warehouse, connection)
-        source = warehouse.source()
-        held = source.partitions()
-        ledger.refuse_second_export(connection, held, source.url)
-        changed = ledger.changed_export_days(connection, held, warehouse.settings.billing_timezone)
+        found = held_export_days(connection, warehouse.source(warehouse.purse("sensors")))
+        held = found.fingerprints
+        changed = ledger.changed_export_days(
+            connection, held, warehouse.settings.billing_timezone, warehouse.settings.extract_grain
+        )
         vanished = ledger.vanished_export_days(connection, held)
+    if found.expired:
+        context.log.warning(" ".join(told(found)))
     if vanished:
         context.log.warning(f"Loaded export days the source no longer holds: {', '.join(map(str, vanished))}")
     due = set(changed) - {date.fromisoformat(key) for key in in_flight(context.instance, load_export_days.name)}
@@ -153,8 +157,9 @@ def month_texts_behind(
 def every_morning(context: dg.ScheduleEvaluationContext, warehouse: Warehouse) -> dg.SkipReason | list[dg.RunRequest]:
     """The belt to the sensors: once a day ask for whatever changed, even if somebody switched a sensor off."""
     with warehouse.connection() as connection:
+        held = held_export_days(connection, warehouse.source(warehouse.purse("sensors"))).fingerprints
         changed = ledger.changed_export_days(
-            connection, warehouse.source().partitions(), warehouse.settings.billing_timezone
+            connection, held, warehouse.settings.billing_timezone, warehouse.settings.extract_grain
         )
     due = set(changed) - {date.fromisoformat(key) for key in in_flight(context.instance, load_export_days.name)}
     return requests(due) if due else dg.SkipReason("Every export day is loaded as it is.")

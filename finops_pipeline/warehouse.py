@@ -10,7 +10,8 @@ import holidays
 import psycopg
 
 from finops_pipeline.sources import open_source
-from finops_pipeline.sources.base import BillingSource
+from finops_pipeline.sources.base import BillingSource, Purse
+from finops_pipeline.spending import LedgerPurse
 from finops_warehouse.database import connect
 from finops_warehouse.errors import SettingsError
 from finops_warehouse.settings import Settings, load_settings
@@ -30,9 +31,13 @@ class Warehouse(dg.ConfigurableResource["Warehouse"]):
         with connect(self.settings, autocommit=True) as connection:
             yield connection
 
-    def source(self) -> BillingSource:
+    def purse(self, run_id: str) -> LedgerPurse:
+        """Who pays for what a run reads."""
+        return LedgerPurse(self.settings, run_id)
+
+    def source(self, purse: Purse) -> BillingSource:
         """The billing export. Raises as `source_from` does."""
-        return source_from(self.settings)
+        return source_from(self.settings, purse)
 
 
 def quiet_days(settings: Settings) -> frozenset[date]:
@@ -52,7 +57,7 @@ def quiet_days(settings: Settings) -> frozenset[date]:
         ) from None
 
 
-def source_from(settings: Settings) -> BillingSource:
+def source_from(settings: Settings, purse: Purse) -> BillingSource:
     """The billing export the settings name; the generated sample when they name none.
 
     Raises `SettingsError` when none is named and no sample has been generated.
@@ -74,4 +79,5 @@ def source_from(settings: Settings) -> BillingSource:
         bigquery_api_endpoint=settings.bigquery_api_endpoint,
         bigquery_storage_endpoint=settings.bigquery_storage_endpoint,
         max_bytes_billed=settings.bigquery_max_bytes_billed,
+        purse=purse,
     )

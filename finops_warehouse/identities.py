@@ -246,17 +246,15 @@ def other_than_the_focus_export(
 
 
 def _totals(identity: Identity, table: str, measure: str) -> sql.Composed:
-    charges = sql.SQL("count(*)") if table == "raw_charges" else sql.SQL("sum(charge_count)::bigint")
     return sql.SQL(
         """
-        select {keys}, sum({measure}) as billed_cost, {charges} as charges from {table}
+        select {keys}, sum({measure}) as billed_cost, sum(charge_count)::bigint as charges from {table}
         where (%(first)s::{type} is null or {clock} >= %(first)s) and (%(last)s::{type} is null or {clock} <= %(last)s)
         group by {keys}
         """
     ).format(
         keys=sql.SQL(", ").join(map(sql.Identifier, _KEYS[identity.clock])),
         measure=sql.Identifier(measure),
-        charges=charges,
         table=sql.Identifier("finops", table),
         clock=sql.Identifier(identity.clock),
         type=sql.SQL("text" if identity.clock == "invoice_month" else "date"),

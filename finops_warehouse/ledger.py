@@ -7,7 +7,7 @@ that arrives during a rebuild costs a little time and never a wrong number.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from zlib import crc32
 
 import psycopg
@@ -198,17 +198,19 @@ def behind_month_texts(connection: psycopg.Connection) -> list[str]:
     return [month for (month,) in rows]
 
 
-def changed_export_days(connection: psycopg.Connection, held: Mapping[date, str], billing_timezone: str) -> list[date]:
+def changed_export_days(
+    connection: psycopg.Connection, held: Mapping[date, str], billing_timezone: str, grain: str
+) -> list[date]:
     """The export days of the source whose content is not what is loaded, oldest first.
 
     A day whose usage days were cut in another time zone is among them: every charge near midnight is on another day.
-    Days that are parked or waiting for their next attempt are left out.
+    So is one that was copied at another grain. Days that are parked or waiting for their next attempt are left out.
     """
     loaded: dict[date, str] = dict(
         connection.execute(
             "select export_day, fingerprint from finops.export_day_ledger "
-            "where coalesce(billing_timezone, %(timezone)s) = %(timezone)s",
-            {"timezone": billing_timezone},
+            "where coalesce(billing_timezone, %(timezone)s) = %(timezone)s and grain = %(grain)s",
+            {"timezone": billing_timezone, "grain": grain},
         ).fetchall()
     )
     waiting = {
@@ -222,31 +224,120 @@ def changed_export_days(connection: psycopg.Connection, held: Mapping[date, str]
 
 
 def vanished_export_days(connection: psycopg.Connection, held: Iterable[date]) -> list[date]:
-    """Export days that are loaded and that the source no longer holds, oldest first."""
+    """Export days that are loaded, that the source no longer holds and that nobody decided to keep, oldest first."""
     rows = connection.execute(
-        "select export_day from finops.export_day_ledger where row_count > 0 and not export_day = any(%s) order by 1",
+        "select export_day from finops.export_day_ledger "
+        "where row_count > 0 and kept_at is null and not export_day = any(%s) order by 1",
         [list(held)],
     ).fetchall()
     return [day for (day,) in rows]
 
 
-def refuse_second_export(connection: psycopg.Connection, held: Iterable[date], source_url: str) -> None:
+def keep_export_days(connection: psycopg.Connection, days: Iterable[date], because: str) -> list[date]:
+    """Decide that the charges of these export days stay, whatever the source holds. Returns those that are loaded.
+
+    Loading a day again ends the decision.
+    """
+    rows = connection.execute(
+        "update finops.export_day_ledger set kept_because = %s, kept_at = now() "
+        "where row_count > 0 and export_day = any(%s) returning export_day",
+        [because, list(days)],
+    ).fetchall()
+    return sorted(day for (day,) in rows)
+
+
+def remove_export_day(connection: psycopg.Connection, export_day: date, run_id: str) -> list[date]:
+    """Take an export day's charges out, in one transaction. Returns the usage days that are behind from then on.
+
+    Every total that moves is recorded as restated by a re-export.
+    """
+    with connection.transaction():
+        lock_partition(connection, "raw_charges", export_day.toordinal())
+        connection.execute("delete from finops.raw_charges where export_day = %s", [export_day])
+        rows = connection.execute(
+            "with gone as (delete from finops.usage_day_arrivals where export_day = %s returning usage_day) "
+            "select distinct usage_day from gone order by 1",
+            [export_day],
+        ).fetchall()
+        forgotten = connection.execute(
+            "delete from finops.export_day_ledger where export_day = %s returning load_count", [export_day]
+        ).fetchone()
+        if forgotten is None:
+            return []
+        touched = [day for (day,) in rows]
+        touch_usage_days(connection, dict.fromkeys(touched, "re-export"), export_day)
+        materialised(connection, "raw_charges", export_day.isoformat(), forgotten[0] + 1, 0, run_id)
+    return touched
+
+
+def missing_export_days(connection: psycopg.Connection, held: Iterable[date]) -> list[tuple[date, date]]:
+    """The gaps, first and last day of each, between the days that the source holds or that are loaded.
+
+    Google writes rows every day, so in a gap the export was switched off, and it is not caught up on by itself.
+    """
+    rows = connection.execute(
+        """
+        with days as (
+            select export_day from finops.export_day_ledger where row_count > 0
+            union select export_day from unnest(%s::date[]) as export_day
+        ),
+        neighbours as (select export_day, lead(export_day) over (order by export_day) as next_day from days)
+        select export_day + 1, next_day - 1 from neighbours where next_day > export_day + 1 order by 1
+        """,
+        [list(held)],
+    ).fetchall()
+    return [(first, last) for first, last in rows]
+
+
+def keep_what_expired(
+    connection: psycopg.Connection, held: Iterable[date], source_url: str, keeps_days_for: timedelta | None
+) -> list[date]:
+    """Keep the loaded days that the source let expire by its own rule. Returns those newly found to be gone."""
+    if keeps_days_for is None:
+        return []
+    rows = connection.execute(
+        "update finops.export_day_ledger set kept_because = %(because)s, kept_at = now() "
+        "where row_count > 0 and kept_at is null and source_url = %(url)s and not export_day = any(%(held)s) "
+        "and export_day < (now() at time zone 'UTC' - %(keeps)s)::date returning export_day",
+        {
+            "because": f"expired: the table keeps its days for {keeps_days_for.days}",
+            "url": source_url,
+            "held": list(held),
+            "keeps": keeps_days_for,
+        },
+    ).fetchall()
+    return sorted(day for (day,) in rows)
+
+
+def refuse_second_export(
+    connection: psycopg.Connection, held: Iterable[date], source_url: str, table_created_at: datetime | None
+) -> None:
     """Raises `SecondExport` when days of another export are loaded that this one would not replace.
 
     The standard and the detailed export tell the same charges, on export days of their own: a table that was switched
-    on later brings the weeks before it on its first days. Beside the days of the other one, all of that counts twice.
+    on later, or made anew, brings the weeks before it on its first days. Beside the days of the other one, all of that
+    counts twice. Days that somebody decided to keep are not among them.
     """
     rows = connection.execute(
         "select source_url, min(export_day), max(export_day), count(*) from finops.export_day_ledger "
-        "where row_count > 0 and source_url <> %s and not export_day = any(%s) group by 1 order by 1",
-        [source_url, list(held)],
+        "where row_count > 0 and kept_at is null and not export_day = any(%(held)s) "
+        "and (source_url <> %(url)s or table_created_at <> %(created)s::timestamptz) group by 1 order by 1",
+        {"url": source_url, "held": list(held), "created": table_created_at},
     ).fetchall()
     for url, first, last, count in rows:
+        found = (
+            f"{source_url} was made anew at {table_created_at}, and {count} export days of the table before it are "
+            f"loaded ({first} to {last}) that it does not hold. Google writes the charges of the weeks before again "
+            "into a new table, so they would count twice."
+            if url == source_url
+            else f"BILLING_EXPORT_URL is {source_url}, and {count} export days of {url} are loaded ({first} to "
+            f"{last}) that it does not hold. Two exports of an account tell the same charges, so costs would count "
+            "twice. Set BILLING_EXPORT_URL back, or decide."
+        )
         raise SecondExport(
-            f"BILLING_EXPORT_URL is {source_url}, and {count} export days of {url} are loaded ({first} to {last}) that "
-            "it does not hold. Two exports of an account tell the same charges, so costs would count twice. Nothing "
-            "was loaded. Set BILLING_EXPORT_URL back, or load this export into a database of its own. If it is the "
-            "same table in another place: docs/runbooks/export-day-vanished.md."
+            f"{found} Nothing was loaded. `finops export-days remove --from {first} --to {last}` takes the old days "
+            "out; `finops export-days keep` keeps those whose charges the new table does not tell. "
+            "docs/runbooks/export-day-vanished.md says how to find out."
         )
 
 

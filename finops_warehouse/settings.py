@@ -99,8 +99,8 @@ class Settings(BaseSettings):
     dimensions_file: Path | None = None
     """File of rules for custom dimensions and shared costs. Unset: team, environment and cost_center, by labels."""
 
-    extract_grain: Literal["row"] = "row"
-    """How much of the export is copied: `row` keeps every charge."""
+    extract_grain: Literal["row", "day"] = "row"
+    """How much of the export is copied: `row` keeps every charge, `day` what the hours of a usage day add up to."""
 
     google_application_credentials: Path | None = None
     """Service account key file for BigQuery. Unset: the machine's own Google identity."""
@@ -113,6 +113,18 @@ class Settings(BaseSettings):
 
     bigquery_max_bytes_billed: int = Field(default=10 * 2**30, gt=0)
     """No single BigQuery job may bill more bytes than this."""
+
+    bigquery_max_usd_per_run: Decimal = Field(default=Decimal(10), ge=0)
+    """A run stops before what reading the export costs it, at the prices below, would be more than this."""
+
+    bigquery_max_usd_per_day: Decimal = Field(default=Decimal(25), ge=0)
+    """Reading stops before all runs of a day (UTC) together would cost more than this."""
+
+    bigquery_usd_per_tib_queried: Decimal = Field(default=Decimal("6.25"), ge=0)
+    """What your contract bills for a TiB that a query processes. The default is Google's list price in the US."""
+
+    bigquery_usd_per_tib_read: Decimal = Field(default=Decimal("1.10"), ge=0)
+    """What your contract bills for a TiB that Storage Read returns. The default is Google's list price in the US."""
 
     api_token: SecretStr | None = None
     """The token API callers send as `Authorization: Bearer …`. Unset: the API listens on this machine only."""

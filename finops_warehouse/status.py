@@ -56,6 +56,27 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What reading the export was billed for on a day (UTC)."""
+
+    day: date
+    queried_bytes: int
+    read_bytes: int
+    slot_ms: int
+    estimated_usd: Decimal
+    """At the prices of the settings; what has not ended counts by its estimate."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An export day whose charges stay although the export no longer holds it."""
+
+    export_day: date
+    kept_because: str
+    kept_at: datetime
+
+
+@dataclass(frozen=True)
 class Status:
     """Where the warehouse stands."""
 
@@ -71,6 +92,11 @@ class Status:
     restatements: list[Restatement]
     """The latest hundred, newest first."""
     invoice_months: list[InvoiceMonth]
+    spent: list[Spent]
+    """Of the latest 31 days on which anything was, newest first; empty where nobody bills."""
+    kept_export_days: list[Kept]
+    missing_export_days: list[tuple[date, date]]
+    """First and last day of each stretch without a single row, between the first and the last loaded day."""
 
 
 LAST_RESTATEMENTS = 100
@@ -103,6 +129,19 @@ _RESTATEMENTS = """
 """
 
 
+_SPENT = """
+    select (spent_at at time zone 'UTC')::date as day,
+        coalesce(sum(billed_bytes) filter (where kind = 'query'), 0)::bigint as queried_bytes,
+        coalesce(sum(billed_bytes) filter (where kind = 'storage_read'), 0)::bigint as read_bytes,
+        coalesce(sum(slot_ms), 0)::bigint as slot_ms, sum(estimated_usd) as estimated_usd
+    from finops.source_spending group by 1 order by 1 desc limit 31
+"""
+
+_KEPT = """
+    select export_day, kept_because, kept_at from finops.export_day_ledger where kept_at is not null order by 1
+"""
+
+
 def read_status(connection: psycopg.Connection, daily_tables: list[str]) -> Status:
     """Where the warehouse stands, with `daily_tables` as the tables by usage day."""
     [(loaded, charges, last)] = connection.execute(
@@ -122,6 +161,9 @@ def read_status(connection: psycopg.Connection, daily_tables: list[str]) -> Stat
         invoice_months=connection.cursor(row_factory=class_row(InvoiceMonth))
         .execute(_INVOICE_MONTHS, {"first": None, "last": None})
         .fetchall(),
+        spent=connection.cursor(row_factory=class_row(Spent)).execute(_SPENT).fetchall(),
+        kept_export_days=connection.cursor(row_factory=class_row(Kept)).execute(_KEPT).fetchall(),
+        missing_export_days=ledger.missing_export_days(connection, []),
     )
 
 

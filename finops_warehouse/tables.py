@@ -78,9 +78,14 @@ raw_charges = sa.Table(
     *_text("consumption_model_id", "consumption_model_description", "transaction_type", "seller_name"),
     *_text("resource_name", "resource_global_name", "subscription_instance_id"),
     Column("extra", JSONB),
+    Column("charge_count", Integer, nullable=False, server_default="1"),
+    Column("repeated_cost", Numeric),
     Index(None, "usage_day"),
     postgresql_partition_by="RANGE (export_day)",
-    comment="One row of the billing export. (export_day, row_hash, occurrence) names a row for ever.",
+    comment=(
+        "One row of the billing export, or with EXTRACT_GRAIN=day what charge_count rows of a usage day add up to. "
+        "(export_day, row_hash, occurrence) names a row for ever."
+    ),
 )
 
 COST_MEASURES = ("list_cost", "contracted_cost", "cost", *CREDIT_COLUMNS, "billed_cost", "effective_cost")
@@ -301,7 +306,31 @@ export_day_ledger = sa.Table(
     Column("load_count", Integer, nullable=False),
     Column("loaded_at", Instant, nullable=False),
     *_text("billing_timezone"),
+    Column("grain", Text, nullable=False, server_default="row"),
+    Column("table_created_at", Instant),
+    *_text("kept_because"),
+    Column("kept_at", Instant),
     comment="Which export days are loaded, and the fingerprint of what was loaded.",
+)
+
+source_spending = sa.Table(
+    "source_spending",
+    metadata,
+    Column("spending_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("spent_at", Instant, nullable=False, server_default=sa.func.now()),
+    *_text("run_id", nullable=False),
+    *_text("kind", "purpose", nullable=False),
+    Column("export_day", Date),
+    Column("estimated_bytes", BigInteger, nullable=False),
+    Column("billed_bytes", BigInteger),
+    Column("slot_ms", BigInteger),
+    *_text("job_id"),
+    Column("estimated_usd", Numeric, nullable=False),
+    Index(None, "spent_at"),
+    comment=(
+        "What reading the export was billed for: a query by the bytes it processed, a Storage Read by the bytes it "
+        "returned. Without billed_bytes it has not ended yet, or its process died; its estimate counts all the same."
+    ),
 )
 
 usage_day_arrivals = sa.Table(

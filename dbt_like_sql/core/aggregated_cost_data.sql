@@ -45,7 +45,7 @@ columns:
   pricing_quantity: {description: "Amount priced, in pricing_unit"}
 identities:
   - sum(billed_cost) = sum(raw_charges.billed_cost)
-  - sum(charge_count) = count(raw_charges)
+  - sum(charge_count) = sum(raw_charges.charge_count)
   - sum(effective_cost) = sum(billed_cost)
 */
 with charges as (
@@ -87,8 +87,8 @@ select
     sum(effective_cost) as effective_cost,
     sum(consumed_quantity) as consumed_quantity,
     sum(pricing_quantity) as pricing_quantity,
-    count(*) as charge_count,
-    coalesce(sum(billed_cost) filter (where occurrence > 1), 0) as repeated_cost
+    sum(charge_count) as charge_count,
+    sum(coalesce(repeated_cost, case when occurrence > 1 then billed_cost else 0 end)) as repeated_cost
 from charges
 group by
     usage_day, invoice_month, billing_account_id, billing_currency, sub_account_id, service_id,

@@ -16,6 +16,13 @@ from finops_warehouse.freshness import COMPLETE_THROUGH, freshness_parameters
 
 router = APIRouter(tags=["health"])
 
+SPENT = """
+    select coalesce(sum(billed_bytes) filter (where kind = 'query'), 0),
+        coalesce(sum(billed_bytes) filter (where kind = 'storage_read'), 0),
+        coalesce(sum(slot_ms), 0), coalesce(sum(estimated_usd), 0)
+    from finops.source_spending
+"""
+
 
 @router.get("/livez", operation_id="isAlive", response_class=PlainTextResponse)
 async def is_alive() -> str:
@@ -56,5 +63,10 @@ async def _measure(pool: AsyncConnectionPool, gauges: dict[str, Any]) -> None:
     gauges["finops_usage_days_behind"].set(overview[0][6])
     gauges["finops_partitions_parked"].set(overview[0][7])
     gauges["finops_data_version"].set(overview[0][4])
+    [(queried, read, slot_ms, usd)] = await rows(pool, SPENT)
+    gauges["finops_source_queried_bytes"].set(queried)
+    gauges["finops_source_read_bytes"].set(read)
+    gauges["finops_source_slot_seconds"].set(slot_ms / 1000)
+    gauges["finops_source_estimated_usd"].set(usd)
     if complete and complete[0][0]:
         gauges["finops_complete_through_timestamp_seconds"].set(calendar.timegm(complete[0][0].timetuple()))

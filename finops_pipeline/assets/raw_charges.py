@@ -10,8 +10,10 @@ import dagster as dg
 
 from finops_pipeline.assets.days import Metadata, amounts, build_each
 from finops_pipeline.assets.sql_assets import table_metadata
+from finops_pipeline.export_days import held_export_days
 from finops_pipeline.loading import Loaded, load_export_day
 from finops_pipeline.partitions import MAX_DAYS_PER_RUN, export_days, export_days_that_may_hold, usage_days
+from finops_pipeline.spending import LedgerPurse
 from finops_pipeline.warehouse import Warehouse
 from finops_warehouse import ledger
 from finops_warehouse.errors import ExportDayVanished
@@ -49,11 +51,12 @@ usage_day_charges = dg.AssetSpec(
 )
 def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None:
     """Every row of the billing export, by export day, exact to the last digit and never de-duplicated."""
-    source = warehouse.source()
-    held = source.partitions()
+    purse = warehouse.purse(context.run.run_id)
+    source = warehouse.source(purse)
 
     with warehouse.connection() as connection:
-        ledger.refuse_second_export(connection, held, source.url)
+        found = held_export_days(connection, source)
+        held = found.fingerprints
 
         def load(key: str) -> Metadata:
             day = date.fromisoformat(key)
@@ -80,7 +83,7 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
                 )
             )
             _report_touched_usage_days(context, loaded)
-            return _metadata(loaded)
+            return _metadata(loaded) | _spent(purse, day)
 
         build_each(context, connection, load)
 
@@ -88,8 +91,8 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
 def _refuse_if_it_was_there(day: date, vanished: list[date], url: str) -> None:
     if day in vanished:
         raise ExportDayVanished(
-            f"Export day {day} was loaded and {url} no longer holds it (did its partitions expire?). Its charges are "
-            "kept as they are. If Google really took them back, restore the day as an empty file and load it again."
+            f"Export day {day} was loaded and {url} no longer holds it (did somebody delete the partition?). Its "
+            "charges are kept as they are. Decide with `finops export-days keep` or `finops export-days remove`."
         )
 
 
@@ -104,6 +107,20 @@ def _report_touched_usage_days(context: dg.AssetExecutionContext, loaded: Loaded
                 tags={"dagster/data_version": f"{loaded.export_day:%Y%m%d}-{loaded.version}"},
             )
         )
+
+
+def _spent(purse: LedgerPurse, day: date) -> Metadata:
+    """What reading the day was billed for; nothing where nobody bills."""
+    spent = purse.spent_on(day)
+    if not spent:
+        return {}
+    return {
+        "bigquery_bytes_estimated": dg.MetadataValue.int(sum(done.estimated_bytes for done in spent)),
+        "bigquery_bytes_billed": dg.MetadataValue.int(sum(done.billed_bytes for done in spent)),
+        "bigquery_slot_ms": dg.MetadataValue.int(sum(done.slot_ms for done in spent)),
+        "bigquery_usd": dg.MetadataValue.text(f"{purse.usd(spent):f}"),
+        "bigquery_jobs": dg.MetadataValue.json([done.job_id for done in spent if done.job_id]),
+    }
 
 
 def _metadata(loaded: Loaded) -> Metadata:

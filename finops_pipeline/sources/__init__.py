@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from finops_pipeline.sources.base import BillingSource, ExportDayRead
+from finops_pipeline.sources.base import BillingSource, ExportDayRead, Purse
 from finops_warehouse.errors import SettingsError
 
 __all__ = ["BillingSource", "ExportDayRead", "open_source"]
@@ -18,13 +18,17 @@ def open_source(
     bigquery_api_endpoint: str | None = None,
     bigquery_storage_endpoint: str | None = None,
     max_bytes_billed: int = 10 * 2**30,
+    purse: Purse | None = None,
 ) -> BillingSource:
-    """The source BILLING_EXPORT_URL names. Opens no connection; raises `SettingsError` for a URL it cannot mean."""
+    """The source BILLING_EXPORT_URL names. Opens no connection; raises `SettingsError` for a URL it cannot mean.
+
+    `purse` is asked before whatever is billed; without one there is no budget and nothing is written down.
+    """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "file":
         return _files(url)
     if separator and scheme == "bigquery":
-        return _bigquery(url, rest, bigquery_api_endpoint, bigquery_storage_endpoint, max_bytes_billed)
+        return _bigquery(url, rest, bigquery_api_endpoint, bigquery_storage_endpoint, max_bytes_billed, purse)
     raise SettingsError(f"BILLING_EXPORT_URL names no export we can read. {_ACCEPTED}")
 
 
@@ -43,7 +47,12 @@ def _files(url: str) -> BillingSource:
 
 
 def _bigquery(
-    url: str, rest: str, api_endpoint: str | None, storage_endpoint: str | None, max_bytes_billed: int
+    url: str,
+    rest: str,
+    api_endpoint: str | None,
+    storage_endpoint: str | None,
+    max_bytes_billed: int,
+    purse: Purse | None,
 ) -> BillingSource:
     from finops_pipeline.sources.bigquery import BigQueryStorageSource
 
@@ -63,4 +72,5 @@ def _bigquery(
         api_endpoint=api_endpoint,
         storage_endpoint=storage_endpoint,
         max_bytes_billed=max_bytes_billed,
+        purse=purse,
     )

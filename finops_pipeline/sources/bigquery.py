@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import duckdb
 import pyarrow as pa
 
-from finops_pipeline.sources.base import ExportDayRead, Spend, TableFacts
+from finops_pipeline.sources.base import ExportDayRead, OpenPurse, Purse, Spend, TableFacts
 from finops_pipeline.sources.contract import BATCH_ROWS, as_contract, conforming_select, connect, refused_value
 from finops_warehouse.errors import (
     ExportDayVanished,
@@ -64,6 +64,7 @@ class BigQueryStorageSource:
         storage_endpoint: str | None = None,
         max_bytes_billed: int = 10 * 2**30,
         max_stream_count: int = 1,
+        purse: Purse | None = None,
     ) -> None:
         """`max_stream_count` is how many parts a day is read in; with one, its rows always come in the same order."""
         if not (_PROJECT.fullmatch(project) and _DATASET.fullmatch(dataset) and _TABLE.fullmatch(table)):
@@ -84,6 +85,7 @@ class BigQueryStorageSource:
         self._storage_endpoint = storage_endpoint
         self._max_bytes_billed = max_bytes_billed
         self._max_stream_count = max_stream_count
+        self._purse = purse or OpenPurse()
 
     @property
     def url(self) -> str:
@@ -134,6 +136,10 @@ class BigQueryStorageSource:
                 storage = self._storage_client()
                 opened.callback(storage.transport.close)
                 session = self._session(storage, export_day, columns)
+            size = int(session.estimated_total_bytes_scanned)
+            read = Spend("storage_read", "read export day", export_day, estimated_bytes=size, billed_bytes=size)
+            self._purse.allow(read)
+            opened.callback(self._purse.pay, read)
 
             schema = _without_wide_decimals(_session_schema(session))
             held = connection.from_arrow(schema.empty_table())

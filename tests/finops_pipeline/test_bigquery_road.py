@@ -6,6 +6,7 @@ from bqserver import BigQueryServer
 from helpers.road import Road
 
 from finops_pipeline.sample_export import SampleExport
+from finops_pipeline.sources.base import OpenPurse
 from finops_pipeline.warehouse import source_from
 from finops_warehouse.settings import Settings, load_settings
 
@@ -32,7 +33,7 @@ def test_bigquery_and_files_build_the_same_tables(
         monkeypatch.setenv("BIGQUERY_STORAGE_ENDPOINT", server.storage_endpoint)
         load_settings.cache_clear()
         by_bigquery = Road(connection, sample.table_dir)
-        by_bigquery.source = source_from(load_settings())
+        by_bigquery.source = source_from(load_settings(), OpenPurse())
         for day in days:
             by_bigquery.load(day)
         by_bigquery.rebuild_behind()

@@ -1,7 +1,7 @@
 """What is due, and what is left alone: the one place that decides what gets rebuilt."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from threading import Thread
 
 import psycopg
@@ -9,7 +9,7 @@ import pytest
 
 from finops_warehouse import ledger
 from finops_warehouse.database import connect
-from finops_warehouse.errors import BadValue
+from finops_warehouse.errors import BadValue, SecondExport
 from finops_warehouse.ledger import Due
 from finops_warehouse.settings import Settings
 
@@ -168,22 +168,22 @@ def test_an_export_day_is_changed_when_its_fingerprint_is_another(
     export_day("2026-10-02")
     held = {date(2026, 10, 3): "new", date(2026, 10, 2): "other", date(2026, 10, 1): "as loaded"}
 
-    assert ledger.changed_export_days(connection, held, PACIFIC) == [date(2026, 10, 2), date(2026, 10, 3)]
+    assert ledger.changed_export_days(connection, held, PACIFIC, "row") == [date(2026, 10, 2), date(2026, 10, 3)]
 
 
 def test_an_export_day_that_cannot_be_loaded_is_not_asked_for_at_every_tick(connection: psycopg.Connection) -> None:
     """The same patience as for usage days; `finops backfill` loads it whenever somebody says so."""
     day = date(2026, 10, 1)
     ledger.note_failure(connection, "raw_charges", day.isoformat(), BadValue("truncated"))
-    assert ledger.changed_export_days(connection, {day: "new"}, PACIFIC) == []
+    assert ledger.changed_export_days(connection, {day: "new"}, PACIFIC, "row") == []
 
     connection.execute("update finops.build_attempts set next_attempt_at = now() - interval '1 second'")
-    assert ledger.changed_export_days(connection, {day: "new"}, PACIFIC) == [day]
+    assert ledger.changed_export_days(connection, {day: "new"}, PACIFIC, "row") == [day]
 
     for _ in range(4):
         ledger.note_failure(connection, "raw_charges", day.isoformat(), BadValue("truncated"))
     connection.execute("update finops.build_attempts set next_attempt_at = now() - interval '1 second'")
-    assert ledger.changed_export_days(connection, {day: "new"}, PACIFIC) == []
+    assert ledger.changed_export_days(connection, {day: "new"}, PACIFIC, "row") == []
 
 
 def test_export_days_that_are_gone_are_named(connection: psycopg.Connection, export_day: Put) -> None:
@@ -193,6 +193,65 @@ def test_export_days_that_are_gone_are_named(connection: psycopg.Connection, exp
 
     assert ledger.vanished_export_days(connection, [date(2026, 10, 3)]) == [date(2026, 10, 1)]
     assert ledger.vanished_export_days(connection, []) == [date(2026, 10, 1), date(2026, 10, 3)]
+
+
+def test_a_day_that_somebody_decided_to_keep_is_not_missed_any_more(
+    connection: psycopg.Connection, export_day: Put
+) -> None:
+    """A decision that is kept with the day, and that only loading it again ends."""
+    export_day("2026-10-01")
+    export_day("2026-10-02")
+
+    assert ledger.keep_export_days(connection, [date(2026, 10, 1), date(2026, 9, 1)], "moved") == [date(2026, 10, 1)]
+    assert ledger.vanished_export_days(connection, []) == [date(2026, 10, 2)]
+
+
+def test_days_older_than_the_table_keeps_are_kept_by_themselves_and_younger_ones_are_missed(
+    connection: psycopg.Connection, export_day: Put
+) -> None:
+    """A table that expires its days is no alarm; a partition that somebody deleted is."""
+    today = datetime.now(UTC).date()
+    old, young = today - timedelta(days=61), today - timedelta(days=10)
+    export_day(old.isoformat())
+    export_day(young.isoformat())
+    url, keeps = "file:///export", timedelta(days=60)
+
+    assert ledger.keep_what_expired(connection, [], "file:///another", keeps) == []
+    assert ledger.keep_what_expired(connection, [], url, None) == []
+    assert ledger.keep_what_expired(connection, [old], url, keeps) == []
+    assert ledger.keep_what_expired(connection, [], url, keeps) == [old]
+    assert ledger.keep_what_expired(connection, [], url, keeps) == []
+    assert ledger.vanished_export_days(connection, []) == [young]
+
+
+def test_a_stretch_without_a_single_row_is_seen_as_one(connection: psycopg.Connection, export_day: Put) -> None:
+    """The export was switched off: nothing catches up on it, and no total would look wrong."""
+    for day, rows in (("2026-10-01", 5), ("2026-10-02", 0), ("2026-10-03", 5)):
+        export_day(day, rows=rows)
+
+    assert ledger.missing_export_days(connection, [date(2026, 10, 6), date(2026, 10, 7)]) == [
+        (date(2026, 10, 2), date(2026, 10, 2)),
+        (date(2026, 10, 4), date(2026, 10, 5)),
+    ]
+
+
+def test_a_table_made_anew_under_the_same_name_is_refused_until_its_old_days_are_decided_about(
+    connection: psycopg.Connection, export_day: Put
+) -> None:
+    """Google writes the weeks before again into a new table, on new export days."""
+    url, born, reborn = "file:///export", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 10, 5, tzinfo=UTC)
+    export_day("2026-10-01")
+    export_day("2026-10-02")
+    connection.execute("update finops.export_day_ledger set table_created_at = %s", [born])
+
+    ledger.refuse_second_export(connection, [], url, born)
+    with pytest.raises(SecondExport, match=r"made anew at 2026-10-05.*--from 2026-10-01 --to 2026-10-02"):
+        ledger.refuse_second_export(connection, [date(2026, 10, 6)], url, reborn)
+    with pytest.raises(SecondExport, match="BILLING_EXPORT_URL is file:///moved"):
+        ledger.refuse_second_export(connection, [], "file:///moved", born)
+
+    ledger.keep_export_days(connection, [date(2026, 10, 1), date(2026, 10, 2)], "the new one begins in November")
+    ledger.refuse_second_export(connection, [date(2026, 10, 6)], url, reborn)
 
 
 def test_versions_only_rise_and_listeners_are_told_at_commit(

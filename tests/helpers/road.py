@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
 from finops_pipeline.loading import Loaded, load_export_day
 from finops_pipeline.rebuilding import rebuild_invoice_month, rebuild_usage_day
-from finops_pipeline.sources.base import BillingSource
+from finops_pipeline.sources.base import BillingSource, Grain
 from finops_pipeline.sources.contract import EXPORT_SCHEMA
 from finops_pipeline.sources.files import FilesSource
 from finops_warehouse import ledger
@@ -93,6 +93,7 @@ class Road:
 
     def __init__(self, connection: psycopg.Connection, folder: Path, timezone: str = "America/Los_Angeles") -> None:
         self.connection = connection
+        self.grain: Grain = "row"
         self.timezone = timezone
         self.source: BillingSource = FilesSource(folder)
         apply(connection, default_rules(), "dimensions.yaml")
@@ -112,7 +113,7 @@ class Road:
 
     def load_changed(self) -> list[date]:
         """Load every export day that is not loaded as it is."""
-        changed = ledger.changed_export_days(self.connection, self.source.partitions(), self.timezone)
+        changed = ledger.changed_export_days(self.connection, self.source.partitions(), self.timezone, self.grain)
         for day in changed:
             self.load(day.isoformat())
         return changed

@@ -116,14 +116,17 @@ def bigquery_server() -> Iterator[Callable[[Path], BigQueryServer]]:
 def source_at() -> Callable[..., BigQueryStorageSource]:
     """The table of a server, as a source."""
 
-    def make(server: BigQueryServer, table: str = "export", **limits: int) -> BigQueryStorageSource:
+    def make(
+        server: BigQueryServer, table: str = "export", max_bytes_billed: int = 2**40, max_stream_count: int = 1
+    ) -> BigQueryStorageSource:
         return BigQueryStorageSource(
             "acme",
             "billing",
             table,
             api_endpoint=server.api_endpoint,
             storage_endpoint=server.storage_endpoint,
-            **limits,
+            max_bytes_billed=max_bytes_billed,
+            max_stream_count=max_stream_count,
         )
 
     return make
