@@ -1,13 +1,17 @@
 """A BigQuery of our own for tests: the unmodified Google clients talk to it over real sockets, offline.
 
-It models ingestion-time partitioned tables kept as hive-partitioned Parquet (`<folder>/export_day=YYYY-MM-DD/`), and of
-the API what reading a billing export takes: tables.get, a query on INFORMATION_SCHEMA.PARTITIONS (jobs.insert and
-getQueryResults, with dry run and maximumBytesBilled), and Storage Read in Arrow with top-level fields, a window of
-`_PARTITIONTIME` and resumption at an offset. Faults can be planned. It does not model other SQL, nested selected
-fields, views, writes, permissions, prices or quotas: whatever it does not know it answers with 501, never a guess.
+It models ingestion-time partitioned tables kept as hive-partitioned Parquet (`<folder>/export_day=YYYY-MM-DD/`): their
+metadata, query jobs in GoogleSQL (run by DuckDB, pruned and priced by what they touch, with dry runs, limits, named
+parameters, labels and pages), INFORMATION_SCHEMA.PARTITIONS, and Storage Read in Arrow of tables and of results.
+Faults can be planned, and every call is kept with what it asked for and who asked.
+
+It does not model writes, views, clustering, caches of results, permissions, quotas, legacy SQL or the types of
+arithmetic between NUMERICs. What it knows that it does not know it answers with 501 or UNIMPLEMENTED, never a guess.
 """
 
-from bqserver.faults import Fault
+from bqserver.faults import Call, Fault
+from bqserver.jobs import MINIMUM_BYTES_BILLED, Job
 from bqserver.server import BigQueryServer
+from bqserver.tables import StoredTable
 
-__all__ = ["BigQueryServer", "Fault"]
+__all__ = ["MINIMUM_BYTES_BILLED", "BigQueryServer", "Call", "Fault", "Job", "StoredTable"]

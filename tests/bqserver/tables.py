@@ -1,16 +1,19 @@
 """The tables: what a folder of Parquet files looks like as an ingestion-time partitioned BigQuery table."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb.sqltypes import DuckDBPyType
+
+from bqserver.refusals import NotModelled
+from bqserver.sizes import leaf_sizes
+
+PSEUDO_COLUMNS = ("_PARTITIONTIME", "_PARTITIONDATE")
 
 _TYPES = {
     "VARCHAR": "STRING",
@@ -21,13 +24,6 @@ _TYPES = {
     "TIMESTAMP WITH TIME ZONE": "TIMESTAMP",
     "DECIMAL(38,9)": "NUMERIC",
 }
-_WINDOW = re.compile(
-    r"_PARTITIONTIME >= TIMESTAMP '(?P<start>[^']+)' AND _PARTITIONTIME < TIMESTAMP '(?P<end>[^']+)'", re.IGNORECASE
-)
-
-
-class NotModelled(Exception):
-    """The test server does not know what real BigQuery would answer."""
 
 
 @dataclass(frozen=True)
@@ -36,79 +32,140 @@ class Partition:
 
     partition_id: str
     total_rows: int
-    last_modified_us: int
+    last_modified: datetime
+    files: tuple[Path, ...]
+
+    @property
+    def day(self) -> date | None:
+        """None for what is still in the streaming buffer, as `_PARTITIONTIME` is NULL there."""
+        if not self.partition_id.isdigit():
+            return None
+        return datetime.strptime(self.partition_id, "%Y%m%d").replace(tzinfo=UTC).date()
 
 
+@dataclass(frozen=True)
 class StoredTable:
     """One folder. A day folder called `export_day=__UNPARTITIONED__` holds what is still in the streaming buffer."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    folder: Path
+    created: datetime = datetime(2025, 1, 1, tzinfo=UTC)
+    keeps_days_for: timedelta | None = None
+    require_partition_filter: bool = False
+    location: str = "US"
+
+    def columns(self) -> dict[str, DuckDBPyType]:
+        """Every column of any file, in order of first appearance: a BigQuery table has one schema."""
+        with duckdb.connect() as connection:
+            relation = connection.read_parquet(
+                [str(path) for partition in self.partitions() for path in partition.files],
+                union_by_name=True,
+                hive_partitioning=False,
+            )
+            return dict(zip(relation.columns, relation.types, strict=True))
 
     def schema(self) -> list[dict[str, Any]]:
-        """The columns as tables.get answers them, in order of first appearance."""
-        relation = self._relation(duckdb.connect(), self._files(self._partition_folders().values()))
-        return [
-            _field(name, kind)
-            for name, kind in zip(relation.columns, relation.types, strict=True)
-            if name != "filename"
-        ]
+        """The columns as tables.get answers them."""
+        return [_field(name, kind) for name, kind in self.columns().items()]
 
     def partitions(self) -> list[Partition]:
-        """Every partition, its rows and when it last changed."""
+        """Every partition that has files, its rows and when it last changed."""
+        folders = {
+            path.name.partition("=")[2].replace("-", ""): path for path in self.folder.iterdir() if "=" in path.name
+        }
         listed = []
-        for partition_id, folder in self._partition_folders().items():
-            files = self._files([folder])
-            rows = sum(pq.read_metadata(path).num_rows for path in files)
-            modified = max((path.stat().st_mtime_ns // 1000 for path in files), default=0)
-            listed.append(Partition(partition_id, rows, modified))
+        for partition_id, folder in sorted(folders.items()):
+            if files := tuple(sorted(folder.glob("*.parquet"))):
+                rows = sum(pq.read_metadata(path).num_rows for path in files)
+                modified_us = max(path.stat().st_mtime_ns // 1000 for path in files)
+                modified = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=modified_us)
+                listed.append(Partition(partition_id, rows, modified, files))
         return listed
 
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(path.stat().st_size for path in self._files(self._partition_folders().values()))
+    def logical_bytes(self, partitions: Iterable[Partition], leaves: Iterable[str]) -> int:
+        """What BigQuery counts for these leaf columns (`cost`, `service.id`) in these partitions."""
+        files = [path for partition in partitions for path in partition.files]
+        wanted = frozenset(leaves)
+        return sum(
+            size
+            for sizes in leaf_sizes(files, self.columns()).values()
+            for leaf, size in sizes.items()
+            if leaf in wanted
+        )
 
-    def scan(self, fields: list[str], restriction: str) -> tuple[pa.Table, int]:
-        """The rows a read session sees, and the bytes it is said to scan."""
-        window = _WINDOW.fullmatch(restriction.strip())
-        if window is None:
-            raise NotModelled(f"row_restriction {restriction!r}")
-        start, end = (datetime.fromisoformat(window[bound]).strftime("%Y%m%d") for bound in ("start", "end"))
-        folders = self._partition_folders()
-        inside = self._files(folder for name, folder in folders.items() if name.isdigit() and start <= name < end)
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            relation = self._relation(connection, self._files(folders.values()))
-            if unknown := set(fields) - set(relation.columns):
-                raise NotModelled(f"selected_fields {sorted(unknown)}")
-            lists = {name for name, kind in zip(relation.columns, relation.types, strict=True) if kind.id == "list"}
-            # BigQuery knows no NULL array: what a file leaves NULL comes back empty.
-            columns = [f'coalesce("{name}", []) AS "{name}"' if name in lists else f'"{name}"' for name in fields]
-            wanted = ", ".join(f"'{path}'" for path in inside)
-            rows = relation.filter(f"filename IN ({wanted or 'NULL'})").project(", ".join(columns)).to_arrow_table()
-        return rows, sum(path.stat().st_size for path in inside)
-
-    def _partition_folders(self) -> dict[str, Path]:
-        found = {path.name.partition("=")[2]: path for path in self._folder.iterdir() if "=" in path.name}
-        return {name.replace("-", ""): found[name] for name in sorted(found)}
-
-    def _files(self, folders: Iterable[Path]) -> list[Path]:
-        return [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
-
-    def _relation(self, connection: duckdb.DuckDBPyConnection, files: list[Path]) -> duckdb.DuckDBPyRelation:
-        # A BigQuery table has one schema: a file without a column holds NULL there.
-        return connection.read_parquet(
-            [str(path) for path in files], union_by_name=True, hive_partitioning=False, filename=True
+    def create_view(self, connection: duckdb.DuckDBPyConnection, name: str, partitions: Iterable[Partition]) -> None:
+        """A view of the rows of these partitions, with the pseudo columns, in the order of days and files."""
+        # A file without a column holds NULL there, so all of the files say what the columns are.
+        every = ", ".join(_text(str(path)) for partition in self.partitions() for path in partition.files)
+        wanted = ", ".join(_text(str(path)) for partition in partitions for path in partition.files)
+        # BigQuery knows no NULL array: what a file leaves NULL comes back empty.
+        columns = ", ".join(
+            f'coalesce("{column}", []) AS "{column}"' if kind.id == "list" else f'"{column}"'
+            for column, kind in self.columns().items()
+        )
+        day = r"try_strptime(regexp_extract(filename, '=([0-9-]+)/[^/]*$', 1), '%Y-%m-%d')"
+        connection.execute(
+            f'CREATE TEMP VIEW "{name}" AS '
+            f"SELECT {columns}, {day}::TIMESTAMP AT TIME ZONE 'UTC' AS _PARTITIONTIME, {day}::DATE AS _PARTITIONDATE "
+            f"FROM read_parquet([{every}], union_by_name = true, hive_partitioning = false, filename = true) "
+            f"WHERE filename IN ({wanted or 'NULL'})"
         )
 
 
-def _field(name: str, kind: DuckDBPyType) -> dict[str, Any]:
-    children = cast("list[tuple[str, DuckDBPyType]]", kind.children) if kind.id in {"list", "struct"} else []
+def leaves_of(name: str, kind: DuckDBPyType) -> list[str]:
+    """The dotted paths of the scalar values in a column."""
     if kind.id == "list":
-        return _field(name, children[0][1]) | {"mode": "REPEATED"}
+        return leaves_of(name, _children(kind)[0][1])
     if kind.id == "struct":
-        fields = [_field(inner, inner_kind) for inner, inner_kind in children]
+        return [leaf for inner, inner_kind in _children(kind) for leaf in leaves_of(f"{name}.{inner}", inner_kind)]
+    return [name]
+
+
+def selection(columns: Mapping[str, DuckDBPyType], selected_fields: Iterable[str]) -> str:
+    """The SELECT list for `selected_fields` of a read session, `cost` or `service.description`; all when none are."""
+    wanted = list(selected_fields)
+    held = {leaf for name, kind in columns.items() for leaf in leaves_of(name, kind)}
+    for path in wanted:
+        if not any(leaf == path or leaf.startswith(f"{path}.") for leaf in held):
+            raise NotModelled(f"the selected field {path}")
+    quoted = {name: f'"{name}"' for name in columns}
+    parts = [
+        f"{_selected(quoted[name], name, kind, wanted)} AS {quoted[name]}"
+        for name, kind in columns.items()
+        if not wanted or any(path == name or path.startswith(f"{name}.") for path in wanted)
+    ]
+    return ", ".join(parts)
+
+
+def _selected(value: str, path: str, kind: DuckDBPyType, wanted: list[str]) -> str:
+    """SQL for `value` with only the wanted fields of its structs."""
+    inside = [other for other in wanted if other.startswith(f"{path}.")]
+    if not inside or path in wanted:
+        return value
+    if kind.id == "list":
+        element = f"x{path.count('.')}_{len(path)}"
+        return f"list_transform({value}, lambda {element}: {_selected(element, path, _children(kind)[0][1], wanted)})"
+    fields = ", ".join(
+        f'"{name}" := {_selected(f"struct_extract({value}, {_text(name)})", f"{path}.{name}", inner, wanted)}'
+        for name, inner in _children(kind)
+        if any(other == f"{path}.{name}" or other.startswith(f"{path}.{name}.") for other in inside)
+    )
+    return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({fields}) END"
+
+
+def _children(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
+    return cast("list[tuple[str, DuckDBPyType]]", kind.children)
+
+
+def _field(name: str, kind: DuckDBPyType) -> dict[str, Any]:
+    if kind.id == "list":
+        return _field(name, _children(kind)[0][1]) | {"mode": "REPEATED"}
+    if kind.id == "struct":
+        fields = [_field(inner, inner_kind) for inner, inner_kind in _children(kind)]
         return {"name": name, "type": "RECORD", "mode": "NULLABLE", "fields": fields}
     if str(kind) not in _TYPES:
         raise NotModelled(f"a column of type {kind}")
     return {"name": name, "type": _TYPES[str(kind)], "mode": "NULLABLE"}
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
