@@ -1,6 +1,5 @@
 """What an asset works with: the database and the billing export, opened when first needed and never at import."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -35,9 +34,9 @@ class Warehouse(dg.ConfigurableResource["Warehouse"]):
         """Who pays for what a run reads."""
         return LedgerPurse(self.settings, run_id)
 
-    def source(self, purse: Purse) -> BillingSource:
+    def source(self, purse: Purse, run_label: str | None = None) -> BillingSource:
         """The billing export. Raises as `source_from` does."""
-        return source_from(self.settings, purse)
+        return source_from(self.settings, purse, run_label)
 
 
 def quiet_days(settings: Settings) -> frozenset[date]:
@@ -57,10 +56,11 @@ def quiet_days(settings: Settings) -> frozenset[date]:
         ) from None
 
 
-def source_from(settings: Settings, purse: Purse) -> BillingSource:
+def source_from(settings: Settings, purse: Purse, run_label: str | None = None) -> BillingSource:
     """The billing export the settings name; the generated sample when they name none.
 
-    Raises `SettingsError` when none is named and no sample has been generated.
+    `purse` is asked before anything is billed, and `run_label` stands on Google's bill. Raises `SettingsError` when
+    none is named and no sample has been generated.
     """
     url = settings.billing_export_url
     if url is None:
@@ -71,13 +71,13 @@ def source_from(settings: Settings, purse: Purse) -> BillingSource:
                 "(file:///folder or bigquery://project.dataset.table), or run `finops demo` to generate a sample."
             )
         url = tables[0].as_uri()
-    if settings.google_application_credentials is not None:
-        # Google's client reads the environment and nothing else; a line of .env would not reach it.
-        os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(settings.google_application_credentials)
     return open_source(
         url,
         bigquery_api_endpoint=settings.bigquery_api_endpoint,
         bigquery_storage_endpoint=settings.bigquery_storage_endpoint,
         max_bytes_billed=settings.bigquery_max_bytes_billed,
+        credentials_file=settings.google_application_credentials,
+        first_day=settings.first_day,
         purse=purse,
+        run_label=run_label,
     )

@@ -1,15 +1,17 @@
 """Where billing rows come from. Every source gives the same Arrow table for the same export day."""
 
+from datetime import date
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from urllib.request import url2pathname
 
-from finops_pipeline.sources.base import BillingSource, ExportDayRead, Purse
+from finops_pipeline.sources.base import BillingSource, ExportDayRead, OpenPurse, Purse
 from finops_warehouse.errors import SettingsError
 
 __all__ = ["BillingSource", "ExportDayRead", "open_source"]
 
 _ACCEPTED = "Write file:///absolute/folder or bigquery://project.dataset.table."
+_MOST_STREAMS = 16
 
 
 def open_source(
@@ -18,18 +20,79 @@ def open_source(
     bigquery_api_endpoint: str | None = None,
     bigquery_storage_endpoint: str | None = None,
     max_bytes_billed: int = 10 * 2**30,
+    credentials_file: Path | None = None,
+    first_day: date = date(2024, 1, 1),
     purse: Purse | None = None,
+    run_label: str | None = None,
 ) -> BillingSource:
     """The source BILLING_EXPORT_URL names. Opens no connection; raises `SettingsError` for a URL it cannot mean.
 
-    `purse` is asked before whatever is billed; without one there is no budget and nothing is written down.
+    A BigQuery URL takes options behind a question mark: `mode=storage` or `mode=query`, `streams=N`,
+    `credentials=/path/file.json`, `impersonate=account@project.iam.gserviceaccount.com` and `billing_project=id`.
+    `credentials_file` is for BigQuery exports whose URL names none, and never shown to a test server. `purse` is asked
+    before anything is billed; without one nobody keeps count. `run_label` stands on Google's bill.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "file":
         return _files(url)
-    if separator and scheme == "bigquery":
-        return _bigquery(url, rest, bigquery_api_endpoint, bigquery_storage_endpoint, max_bytes_billed, purse)
-    raise SettingsError(f"BILLING_EXPORT_URL names no export we can read. {_ACCEPTED}")
+    if not separator or scheme != "bigquery":
+        raise SettingsError(f"BILLING_EXPORT_URL names no export we can read. {_ACCEPTED}")
+
+    from finops_pipeline.sources.bigquery import Access, BigQuerySource, TableName
+
+    name, _, query = rest.partition("?")
+    parts = name.rstrip("/").rsplit(".", 2)
+    if len(parts) != 3 or not all(parts):
+        raise SettingsError(f"BILLING_EXPORT_URL: {name} names no BigQuery table. {_ACCEPTED}")
+    table = TableName(*parts)
+    options = _options(query)
+    if "credentials" in options:
+        credentials_file = Path(options["credentials"])
+    elif bigquery_api_endpoint or bigquery_storage_endpoint:
+        credentials_file = None
+    access = Access(
+        options.get("billing_project", table.project),
+        api_endpoint=bigquery_api_endpoint,
+        storage_endpoint=bigquery_storage_endpoint,
+        credentials_file=credentials_file,
+        impersonate=options.get("impersonate"),
+    )
+    return BigQuerySource(
+        table,
+        access,
+        mode="query" if options.get("mode") == "query" else "storage",
+        streams=int(options.get("streams", "1")),
+        max_bytes_billed=max_bytes_billed,
+        first_day=first_day,
+        purse=purse or OpenPurse(),
+        run_label=run_label,
+    )
+
+
+def _options(query: str) -> dict[str, str]:
+    """What stands behind the question mark of a BigQuery URL."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    options = dict(pairs)
+    if len(options) != len(pairs) or set(options) - {
+        "mode",
+        "streams",
+        "credentials",
+        "impersonate",
+        "billing_project",
+    }:
+        raise SettingsError(
+            f"BILLING_EXPORT_URL: the options {query!r} are not all known, or one is given twice. There are mode, "
+            "streams, credentials, impersonate and billing_project."
+        )
+    if options.get("mode", "storage") not in {"storage", "query"}:
+        raise SettingsError(f"BILLING_EXPORT_URL: mode={options['mode']} is neither mode=storage nor mode=query.")
+    streams = options.get("streams", "1")
+    if not (streams.isascii() and streams.isdigit() and 1 <= int(streams) <= _MOST_STREAMS):
+        raise SettingsError(f"BILLING_EXPORT_URL: streams={streams} is not a number from 1 to {_MOST_STREAMS}.")
+    for name in ("credentials", "impersonate", "billing_project"):
+        if options.get(name) == "":
+            raise SettingsError(f"BILLING_EXPORT_URL: the option {name} is empty.")
+    return options
 
 
 def _files(url: str) -> BillingSource:
@@ -44,33 +107,3 @@ def _files(url: str) -> BillingSource:
     if parts.query or parts.fragment:
         raise SettingsError("BILLING_EXPORT_URL: write ? as %3F and # as %23 in the name of a folder.")
     return FilesSource(Path(url2pathname(parts.path)))
-
-
-def _bigquery(
-    url: str,
-    rest: str,
-    api_endpoint: str | None,
-    storage_endpoint: str | None,
-    max_bytes_billed: int,
-    purse: Purse | None,
-) -> BillingSource:
-    from finops_pipeline.sources.bigquery import BigQueryStorageSource
-
-    table, _, options = rest.partition("?")
-    if options == "mode=query":
-        raise SettingsError(
-            "BILLING_EXPORT_URL: mode=query is not available in this release. Leave it out, or write mode=storage."
-        )
-    names = table.rstrip("/").rsplit(".", 2)
-    if options not in {"", "mode=storage"} or len(names) != 3 or not all(names):
-        raise SettingsError(f"BILLING_EXPORT_URL {url} names no BigQuery table. {_ACCEPTED}")
-    project, dataset, name = names
-    return BigQueryStorageSource(
-        project,
-        dataset,
-        name,
-        api_endpoint=api_endpoint,
-        storage_endpoint=storage_endpoint,
-        max_bytes_billed=max_bytes_billed,
-        purse=purse,
-    )

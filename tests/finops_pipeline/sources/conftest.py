@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bqserver import BigQueryServer
+from bqserver import BigQueryServer, StoredTable
 
 from finops_pipeline.sources.base import BillingSource
-from finops_pipeline.sources.bigquery import BigQueryStorageSource
+from finops_pipeline.sources.bigquery import Access, BigQuerySource, TableName
 from finops_pipeline.sources.contract import EXPORT_FIELDS, EXPORT_SCHEMA
 
 MIDNIGHT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -106,28 +106,19 @@ def rows_of() -> Callable[..., pa.Table]:
 
 
 @pytest.fixture
-def bigquery_server() -> Iterator[Callable[[Path], BigQueryServer]]:
+def bigquery_server() -> Iterator[Callable[[Path | StoredTable], BigQueryServer]]:
     """Start a server that holds a folder as the table `acme.billing.export`."""
     with ExitStack() as servers:
         yield lambda folder: servers.enter_context(BigQueryServer({"acme.billing.export": folder}))
 
 
 @pytest.fixture
-def source_at() -> Callable[..., BigQueryStorageSource]:
-    """The table of a server, as a source."""
+def source_at() -> Callable[..., BigQuerySource]:
+    """A table of a server, as a source; `source_at(server, mode="query")`."""
 
-    def make(
-        server: BigQueryServer, table: str = "export", max_bytes_billed: int = 2**40, max_stream_count: int = 1
-    ) -> BigQueryStorageSource:
-        return BigQueryStorageSource(
-            "acme",
-            "billing",
-            table,
-            api_endpoint=server.api_endpoint,
-            storage_endpoint=server.storage_endpoint,
-            max_bytes_billed=max_bytes_billed,
-            max_stream_count=max_stream_count,
-        )
+    def make(server: BigQueryServer, table: str = "export", **options: Any) -> BigQuerySource:  # noqa: ANN401
+        access = Access("acme", api_endpoint=server.api_endpoint, storage_endpoint=server.storage_endpoint)
+        return BigQuerySource(TableName("acme", "billing", table), access, **options)
 
     return make
 

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from bqserver import BigQueryServer, Fault
 
-from finops_pipeline.sources import bigquery
-from finops_pipeline.sources.bigquery import BigQueryStorageSource
+from finops_pipeline.sources.bigquery import Access, BigQuerySource, TableName, patience
 from finops_warehouse.errors import (
     ExportDayVanished,
     FinopsError,
@@ -28,12 +27,12 @@ Charge = Callable[..., dict[str, Any]]
 Put = Callable[..., Path]
 RowsOf = Callable[..., pa.Table]
 Serve = Callable[[Path], BigQueryServer]
-SourceAt = Callable[..., BigQueryStorageSource]
+SourceAt = Callable[..., BigQuerySource]
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bigquery, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 1.0)
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def test_a_stream_that_breaks_is_taken_up_where_it_broke(
 
 def test_several_streams_hold_every_row_once(server: BigQueryServer, source_at: SourceAt, rows_of: RowsOf) -> None:
     """More streams are faster and come in another order; the charges are the same."""
-    table = rows_of(source_at(server, max_stream_count=3))
+    table = rows_of(source_at(server, streams=3))
 
     assert sorted(map(float, table["cost"].to_numpy())) == sorted([0.1 * (hour + 1) for hour in range(100)] * 300)
     assert server.requests.count("ReadRows@0") == 3
@@ -115,7 +114,7 @@ def test_a_busy_service_is_asked_again(
 ) -> None:
     """Google asks clients to, and an operator should not have to know."""
     server.plan(Fault(r"GET .*/tables/export", 503, "backendError", times=1))
-    monkeypatch.setattr(bigquery, "PATIENCE_SECONDS", 10.0)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 10.0)
 
     assert len(source_at(server).partitions()) == 2
 
@@ -186,9 +185,8 @@ def test_a_server_that_is_not_there_is_reported(source_at: SourceAt) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    source = BigQueryStorageSource(
-        "acme", "billing", "export", api_endpoint=f"http://127.0.0.1:{port}", storage_endpoint=f"127.0.0.1:{port}"
-    )
+    access = Access("acme", api_endpoint=f"http://127.0.0.1:{port}", storage_endpoint=f"127.0.0.1:{port}")
+    source = BigQuerySource(TableName("acme", "billing", "export"), access)
 
     with pytest.raises(SourceUnreachable, match="does not answer"):
         source.partitions()
@@ -203,7 +201,7 @@ def test_a_machine_without_a_google_identity_is_told_how_to_get_one(
     with pytest.raises(
         NoPermission, match=r"GOOGLE_APPLICATION_CREDENTIALS .* `gcloud auth application-default login`"
     ):
-        BigQueryStorageSource("acme", "billing", "export").partitions()
+        BigQuerySource(TableName("acme", "billing", "export"), Access("acme")).partitions()
 
 
 @pytest.mark.parametrize(
@@ -221,7 +219,7 @@ def test_only_this_machine_is_spoken_to_without_credentials(
 ) -> None:
     """Charges would travel unencrypted, and whoever answers would decide what was spent."""
     with pytest.raises(SettingsError, match="BIGQUERY_"):
-        BigQueryStorageSource("acme", "billing", "export", api_endpoint=api_endpoint, storage_endpoint=storage_endpoint)
+        Access("acme", api_endpoint=api_endpoint, storage_endpoint=storage_endpoint)
 
 
 def test_what_the_test_server_does_not_model_it_refuses(server: BigQueryServer) -> None:

@@ -17,6 +17,11 @@ from finops_warehouse.errors import SettingsError
         ("file://localhost/data/export", "file:///data/export"),
         ("bigquery://acme.billing.export", "bigquery://acme.billing.export"),
         ("bigquery://acme.billing.export?mode=storage", "bigquery://acme.billing.export"),
+        ("bigquery://acme.billing.export?mode=query&streams=4", "bigquery://acme.billing.export"),
+        (
+            "bigquery://acme.billing.export?credentials=/run/key.json&billing_project=ops",
+            "bigquery://acme.billing.export",
+        ),
         ("bigquery://example.com:acme.billing.export", "bigquery://example.com:acme.billing.export"),
     ],
 )
@@ -35,6 +40,11 @@ def test_an_export_is_named_by_a_url(url: str, means: str) -> None:
         "file:///data/export?day=1",
         "bigquery://acme.billing",
         "bigquery://acme.billing.export?mode=fast",
+        "bigquery://acme.billing.export?mode=query&mode=storage",
+        "bigquery://acme.billing.export?streams=0",
+        "bigquery://acme.billing.export?streams=many",
+        "bigquery://acme.billing.export?billing_project=",
+        "bigquery://acme.billing.export?password=secret",
         "bigquery://acme.`billing`.export",
     ],
 )
@@ -42,12 +52,6 @@ def test_anything_else_is_refused_with_the_forms_there_are(url: str) -> None:
     """A source is never guessed: the wrong export is the wrong bill."""
     with pytest.raises(SettingsError, match="BILLING_EXPORT_URL"):
         open_source(url)
-
-
-def test_query_mode_is_not_in_this_release() -> None:
-    """Said plainly, since the documentation of BigQuery suggests it."""
-    with pytest.raises(SettingsError, match="mode=query is not available in this release"):
-        open_source("bigquery://acme.billing.export?mode=query")
 
 
 def test_opening_a_bigquery_source_imports_nothing_of_google() -> None:

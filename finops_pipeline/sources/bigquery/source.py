@@ -1,0 +1,287 @@
+"""A billing export in BigQuery: which days it holds, and the rows of one of them.
+
+A day is one session of Storage Read and no query job, or, with `mode="query"`, a query whose result is read the same
+way. Either names its columns and bounds the partitions it touches. What is billed is asked of the purse before.
+"""
+
+import re
+import uuid
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
+
+import duckdb
+import pyarrow as pa
+
+from finops_pipeline.sources.base import ExportDayRead, OpenPurse, Purse, Spend, TableFacts
+from finops_pipeline.sources.bigquery import patience
+from finops_pipeline.sources.bigquery.access import Access
+from finops_pipeline.sources.bigquery.guarded_query import MINIMUM_BYTES_BILLED, GuardedQueries, Query
+from finops_pipeline.sources.bigquery.refusals import as_our_errors, is_out_of_quota
+from finops_pipeline.sources.bigquery.storage_read import OpenedRows, StorageReads
+from finops_pipeline.sources.bigquery.table import TableName
+from finops_pipeline.sources.contract import BATCH_ROWS, as_contract, conforming_select, connect
+from finops_warehouse.errors import ExportDayVanished, SettingsError
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+Mode = Literal["storage", "query"]
+"""How the rows of a day are read: straight from the table's storage, or by a query."""
+
+_PARTITIONS = """
+SELECT partition_id, total_rows, last_modified_time
+FROM `{table.project}`.`{table.dataset}`.INFORMATION_SCHEMA.PARTITIONS
+WHERE table_name = @table
+"""
+_DAYS_WITH_ROWS = """
+SELECT _PARTITIONTIME AS export_day, COUNT(*) AS total_rows, MAX(export_time) AS last_export_time
+FROM `{table}`
+WHERE _PARTITIONTIME >= @start
+GROUP BY 1
+"""
+_ROWS = """
+SELECT {columns}
+FROM `{table}`
+WHERE _PARTITIONTIME >= @start AND _PARTITIONTIME < @end
+"""
+_DAY_PARTITION = re.compile(r"\d{8}")
+
+
+class BigQuerySource:
+    """`project.dataset.table`, the detailed or standard usage cost export as Google writes it."""
+
+    def __init__(
+        self,
+        table: TableName,
+        access: Access,
+        *,
+        mode: Mode = "storage",
+        streams: int = 1,
+        max_bytes_billed: int = 10 * 2**30,
+        first_day: date = date(2024, 1, 1),
+        purse: Purse | None = None,
+        run_label: str | None = None,
+    ) -> None:
+        """`streams` is how many parts a day is read in; with one, its rows always come in the same order.
+
+        No query bills more than `max_bytes_billed`. Days before `first_day` are not looked for where looking is billed
+        by the day.
+        """
+        purse = OpenPurse() if purse is None else purse
+        self._table = table
+        self._access = access
+        self._mode = mode
+        self._first_day = first_day
+        self._max_bytes_billed = max_bytes_billed
+        self._reads = StorageReads(access, purse, streams)
+        self._queries = GuardedQueries(access, purse, max_bytes_billed, run_label)
+        self._fingerprints: dict[date, str] = {}
+
+    @property
+    def url(self) -> str:
+        """The table as BILLING_EXPORT_URL names it. However it is read, it is the same export."""
+        return f"bigquery://{self._table}"
+
+    def partitions(self) -> Mapping[date, str]:
+        """Every day that has rows. The fingerprint is their number and when BigQuery last changed them."""
+        from google.api_core.exceptions import Forbidden
+
+        with self._our_errors():
+            location = self._described().location
+            try:
+                self._fingerprints = self._listed_partitions(location)
+            except Forbidden as refused:
+                if is_out_of_quota(refused):
+                    raise
+                # Some organisations keep metadata views to themselves. The rows can be counted too, a column wide.
+                self._fingerprints = self._counted_partitions(location)
+        return self._fingerprints
+
+    def facts(self) -> TableFacts:
+        """When the table was made and how long it keeps its days."""
+        with self._our_errors():
+            table = self._described()
+        expiration_ms = table.time_partitioning.expiration_ms
+        return TableFacts(table.created, None if expiration_ms is None else timedelta(milliseconds=int(expiration_ms)))
+
+    def estimate(self, export_days: Iterable[date]) -> Spend:
+        """The bytes that reading these days would be billed for; asking is free.
+
+        By queries, up to 10 MiB a day more than they will be: each is billed for that at least.
+        """
+        windows = _windows(export_days)
+        with self._our_errors():
+            table = self._described()
+            columns = _column_names(table)
+            if self._mode == "storage":
+                size = sum(
+                    self._reads.estimated_bytes(self._table.path, columns, _restriction(start, end))
+                    for start, end in windows
+                )
+                return Spend("storage_read", "read export days", None, estimated_bytes=size)
+            size = sum(
+                self._queries.estimated_bytes(self._row_query(columns, start, end), table.location)
+                + (end - start).days * MINIMUM_BYTES_BILLED
+                for start, end in windows
+            )
+            return Spend("query", "read export days", None, estimated_bytes=size)
+
+    @contextmanager
+    def read(self, export_day: date) -> Iterator[ExportDayRead]:
+        """Open one day. Rows that arrive in it afterwards are not part of this read."""
+        with ExitStack() as opened:
+            connection = opened.enter_context(closing(connect()))
+            with self._our_errors():
+                rows = opened.enter_context(self._opened(export_day))
+            schema = _without_wide_decimals(rows.schema)
+            held = connection.from_arrow(schema.empty_table())
+            select = conforming_select(
+                dict(zip(held.columns, held.types, strict=True)), f"BigQuery table {self._table}"
+            )
+            batches = opened.enter_context(closing(self._conformed(connection, rows, schema, select.select_list)))
+            first = next(batches, None)
+            if first is None:
+                raise ExportDayVanished(
+                    f"BigQuery table {self._table} holds no rows for {export_day}. The dataset may let partitions "
+                    "expire: BigQuery deletes them for good."
+                )
+            yield ExportDayRead(chain([first], batches), select.unknown_columns, rows.estimated_bytes)
+
+    def _opened(self, export_day: date) -> AbstractContextManager[OpenedRows]:
+        """The rows of one day as the table has them. What else a day can be read as is decided here."""
+        table = self._described()
+        columns = _column_names(table)
+        end = export_day + timedelta(days=1)
+        if self._mode == "storage":
+            return self._reads.open(
+                self._table.path,
+                purpose=f"read {self._table}",
+                export_day=export_day,
+                columns=columns,
+                restriction=_restriction(export_day, end),
+            )
+        return self._queries.rows(self._row_query(columns, export_day, end), self._reads, table.location)
+
+    def _row_query(self, columns: list[str], start: date, end: date) -> Query:
+        """Every row of the days from `start` to before `end`."""
+        return Query(
+            _ROWS.format(table=self._table, columns=", ".join(f"`{column}`" for column in columns)),
+            {"start": _midnight(start), "end": _midnight(end)},
+            purpose=f"read {self._table}",
+            export_day=start,
+            # A day whose content nobody has asked for may be another one by now: its job is never an earlier one.
+            occasion=self._fingerprints.get(start) or uuid.uuid4().hex,
+        )
+
+    def _listed_partitions(self, location: str | None) -> dict[date, str]:
+        rows = self._queries.few_rows(
+            Query(
+                _PARTITIONS.format(table=self._table),
+                {"table": self._table.table},
+                purpose=f"list the days of {self._table}",
+                export_day=None,
+                occasion=uuid.uuid4().hex,
+            ),
+            location,
+        )
+        # Rows still in the streaming buffer are listed under __UNPARTITIONED__, and __NULL__ is for rows without a
+        # partition. Neither is a day yet: BigQuery moves buffered rows into theirs, and that day then changes.
+        days = [row for row in rows if _DAY_PARTITION.fullmatch(row["partition_id"] or "") and row["total_rows"]]
+        return {
+            datetime.strptime(row["partition_id"], "%Y%m%d").date(): (  # noqa: DTZ007  a day has no zone
+                f"{row['total_rows']}@{row['last_modified_time'].isoformat()}"
+            )
+            for row in sorted(days, key=lambda row: str(row["partition_id"]))
+        }
+
+    def _counted_partitions(self, location: str | None) -> dict[date, str]:
+        """The days from their rows: a fingerprint says how many there are and when the last of them was exported."""
+        rows = self._queries.few_rows(
+            Query(
+                _DAYS_WITH_ROWS.format(table=self._table),
+                {"start": _midnight(self._first_day)},
+                purpose=f"count the days of {self._table}",
+                export_day=None,
+                occasion=uuid.uuid4().hex,
+            ),
+            location,
+        )
+        return {
+            row["export_day"].date(): f"counted {row['total_rows']}@{row['last_export_time'].isoformat()}"
+            for row in sorted(rows, key=lambda row: row["export_day"])
+        }
+
+    def _described(self) -> "bigquery.Table":
+        """What BigQuery says of the table, for nothing."""
+        with closing(self._access.client()) as client:
+            table = client.get_table(str(self._table), retry=patience.rest_retry(), timeout=patience.PATIENCE_SECONDS)
+        partitioning = table.time_partitioning
+        if partitioning is None or partitioning.type_ != "DAY" or partitioning.field is not None:
+            raise SettingsError(
+                f"BILLING_EXPORT_URL: {self._table} is not partitioned by the day of ingestion, as Google's billing "
+                "export is. Name the export's own table, not a view or a copy of it."
+            )
+        return table
+
+    def _conformed(
+        self, connection: duckdb.DuckDBPyConnection, opened: OpenedRows, schema: pa.Schema, select_list: str
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """The rows in the contract's schema."""
+        with self._our_errors():
+            for rows in _in_equal_parts(opened.pages, schema):
+                conformed = connection.from_arrow(rows).project(select_list).to_arrow_table()
+                yield from map(as_contract, conformed.combine_chunks().to_batches())
+
+    def _our_errors(self) -> AbstractContextManager[None]:
+        return as_our_errors(self._table, self._access.billing_project, self._max_bytes_billed)
+
+
+def _column_names(table: "bigquery.Table") -> list[str]:
+    # All of them by name: those the contract does not know are kept too, in `extra`.
+    return [field.name for field in table.schema]
+
+
+def _restriction(start: date, end: date) -> str:
+    """The days from `start` to before `end`. A function around the column would keep BigQuery from pruning by it."""
+    return f"_PARTITIONTIME >= TIMESTAMP '{start} 00:00:00+00' AND _PARTITIONTIME < TIMESTAMP '{end} 00:00:00+00'"
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
+
+
+def _windows(days: Iterable[date]) -> list[tuple[date, date]]:
+    """Runs of consecutive days, each from its first to before its end: one question is enough for each."""
+    windows: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if windows and windows[-1][1] == day:
+            windows[-1] = (windows[-1][0], day + timedelta(days=1))
+        else:
+            windows.append((day, day + timedelta(days=1)))
+    return windows
+
+
+def _in_equal_parts(pages: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The pages' rows, `BATCH_ROWS` at a time: BigQuery's pages are as small as a few hundred rows."""
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for page in pages:
+        waiting.append(page.cast(schema) if page.schema != schema else page)
+        held += page.num_rows
+        if held >= BATCH_ROWS:
+            table = pa.Table.from_batches(waiting, schema)
+            whole = held - held % BATCH_ROWS
+            for start in range(0, whole, BATCH_ROWS):
+                yield table.slice(start, BATCH_ROWS)
+            waiting, held = table.slice(whole).to_batches(), held - whole
+    if held:
+        yield pa.Table.from_batches(waiting, schema)
+
+
+def _without_wide_decimals(schema: pa.Schema) -> pa.Schema:
+    """`schema` with BIGNUMERIC columns as text: DuckDB has no type that wide, and Google may add such a column."""
+    fields = [field.with_type(pa.string()) if pa.types.is_decimal256(field.type) else field for field in schema]
+    return pa.schema(fields)
