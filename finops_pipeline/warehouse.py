@@ -79,5 +79,6 @@ def source_from(settings: Settings, purse: Purse, run_label: str | None = None) 
         credentials_file=settings.google_application_credentials,
         first_day=settings.first_day,
         purse=purse,
+        added_up_in=settings.billing_timezone if settings.extract_grain == "day" else None,
         run_label=run_label,
     )

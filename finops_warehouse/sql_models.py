@@ -44,7 +44,7 @@ class Header(BaseModel):
     """Whether the query fills a table, is read as a view, or is only a part of other queries."""
     grain: tuple[str, ...] | str
     partition: Literal["export_day", "usage_day", "as_of_day", "invoice_month"]
-    dialect: Literal["postgres", "duckdb"] = "postgres"
+    dialect: Literal["postgres", "duckdb", "bigquery"] = "postgres"
     inputs: tuple[str, ...]
     owner: str
     columns: dict[str, ColumnDoc] = {}

@@ -24,13 +24,16 @@ def open_source(
     first_day: date = date(2024, 1, 1),
     purse: Purse | None = None,
     run_label: str | None = None,
+    added_up_in: str | None = None,
 ) -> BillingSource:
     """The source BILLING_EXPORT_URL names. Opens no connection; raises `SettingsError` for a URL it cannot mean.
 
     A BigQuery URL takes options behind a question mark: `mode=storage` or `mode=query`, `streams=N`,
     `credentials=/path/file.json`, `impersonate=account@project.iam.gserviceaccount.com` and `billing_project=id`.
     `credentials_file` is for BigQuery exports whose URL names none, and never shown to a test server. `purse` is asked
-    before anything is billed; without one nobody keeps count. `run_label` stands on Google's bill.
+    before anything is billed; without one nobody keeps count. `run_label` stands on Google's bill. `added_up_in`, a
+    time zone, has BigQuery add up the hours of each usage day, unless the URL says mode=storage; files are read row by
+    row, and whoever loads them adds up.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "file":
@@ -66,6 +69,7 @@ def open_source(
         first_day=first_day,
         purse=purse or OpenPurse(),
         run_label=run_label,
+        added_up_in=None if options.get("mode") == "storage" else added_up_in,
     )
 
 

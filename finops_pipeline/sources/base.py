@@ -65,7 +65,9 @@ class TableFacts:
 class ExportDayRead:
     """One export day being read: nested rows in `contract.EXPORT_SCHEMA`, whatever the source held.
 
-    `batches` can be consumed once, inside the `with` block it came from.
+    With grain `day` the source has added them up already, and the rows are those that
+    dbt_like_sql/extract/raw_charges_by_day.bigquery.sql makes. `batches` can be consumed once, inside the `with` block
+    it came from.
     """
 
     batches: Iterator[pa.RecordBatch]
@@ -73,6 +75,7 @@ class ExportDayRead:
     """Columns the source holds and the contract does not know; their values are in `extra`."""
     bytes_read: int
     """Bytes that reading this day takes, as the source counts (and bills) them."""
+    grain: Grain = "row"
 
 
 class BillingSource(Protocol):

@@ -275,7 +275,7 @@ def _json_reading_type(found: DuckDBPyType, expected: pa.DataType, path: str, pl
 
 def _wrong_type(place: str, path: str, found: str, expected: pa.DataType) -> WrongColumnType:
     return WrongColumnType(
-        f"{place}: column {path} holds {found} where the billing export has {_export_type(expected)}. "
+        f"{place}: column {path} holds {found} where the billing export has {export_type(expected)}. "
         "Export again with the table's own types."
     )
 
@@ -285,7 +285,7 @@ def _checked_cast(value: str, expected: pa.DataType, path: str) -> str:
     cast = f"TRY_CAST({value} AS {_sql_type(expected)})"
     said = _literal(f"{_REFUSED}column {path}: ")
     shown = f"left(CAST({value} AS VARCHAR), 60)"
-    ends = _literal(f" is not a {_export_type(expected)} value.")
+    ends = _literal(f" is not a {export_type(expected)} value.")
     return f"CASE WHEN {value} IS NOT NULL AND {cast} IS NULL THEN error({said} || {shown} || {ends}) ELSE {cast} END"
 
 
@@ -335,7 +335,7 @@ def _sql_type(expected: pa.DataType) -> str:
         return f"{_sql_type(expected.value_type)}[]"
     if pa.types.is_struct(expected):
         return f"STRUCT({', '.join(f'{_quoted(field.name)} {_sql_type(field.type)}' for field in expected)})"
-    return _SQL_TYPES[_export_type(expected)]
+    return _SQL_TYPES[export_type(expected)]
 
 
 def _text_type(expected: pa.DataType) -> str:
@@ -347,10 +347,10 @@ def _text_type(expected: pa.DataType) -> str:
     return "VARCHAR"
 
 
-def _export_type(expected: pa.DataType) -> str:
+def export_type(expected: pa.DataType) -> str:
     """`expected` in the words of BigQuery's schema."""
     if pa.types.is_list(expected):
-        return f"REPEATED {_export_type(expected.value_type)}"
+        return f"REPEATED {export_type(expected.value_type)}"
     if pa.types.is_struct(expected):
         return "RECORD"
     return next(name for name, arrow in _ARROW_TYPES.items() if arrow == expected)

@@ -215,7 +215,7 @@ def _leaves_read(tree: exp.Query, node: exp.Table, table: StoredTable) -> Iterat
         if unnest.args.get("alias") and unnest.expressions and isinstance(unnest.expressions[0], exp.Column)
     }
     for star in tree.find_all(exp.Star):
-        if isinstance(star.parent, exp.Select) and node in star.parent.find_all(exp.Table):
+        if isinstance(star.parent, exp.Select) and any(source is node for source in _sources(star.parent)):
             excluded = {column.name.lower() for column in star.args.get("except_") or []}
             yield from (leaf for leaf in leaves if leaf.split(".")[0].lower() not in excluded)
     for column in tree.find_all(exp.Column):
@@ -251,13 +251,19 @@ def _may_mean(column: exp.Column, node: exp.Table) -> bool:
     """Whether an unqualified name stands where `node` is in scope: in its SELECT, or in one nested within that."""
     select = column.find_ancestor(exp.Select)
     while select is not None:
-        sources = [select.args.get("from_"), *(select.args.get("joins") or [])]
-        if any(source.this is node for source in sources if source):
+        sources = _sources(select)
+        if any(source is node for source in sources):
             return True
-        if not any(source and isinstance(source.this, exp.Unnest) for source in sources):
+        if not any(isinstance(source, exp.Unnest) for source in sources):
             return False
         select = select.find_ancestor(exp.Select)
     return False
+
+
+def _sources(select: exp.Select) -> list[exp.Expr]:
+    """What a SELECT reads from by itself, without what the CTEs in front of it read."""
+    clauses = [select.args.get("from_"), *(select.args.get("joins") or [])]
+    return [clause.this for clause in clauses if clause]
 
 
 def _refuse_what_duckdb_would_answer_differently(tree: exp.Query) -> None:
@@ -287,7 +293,7 @@ def _as_duckdb_means_it(tree: exp.Query, scanned: list[exp.Table]) -> None:
         truncated.replace(exp.cast(truncated.copy(), "DATE"))
     for star in tree.find_all(exp.Star):
         select = star.parent
-        if isinstance(select, exp.Select) and any(node in select.find_all(exp.Table) for node in scanned):
+        if isinstance(select, exp.Select) and any(node in scanned for node in _sources(select)):
             hidden = [exp.column(name) for name in PSEUDO_COLUMNS]
             star.set("except_", [*(star.args.get("except_") or []), *hidden])
 

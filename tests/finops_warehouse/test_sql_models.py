@@ -10,6 +10,7 @@ from finops_warehouse.tables import STAMPED_COLUMNS, metadata
 
 MODELS = postgres_models()
 EVERY = [*MODELS, sql_model("extract", "raw_charges")]
+BY_DAY = [sql_model("extract", name) for name in ("raw_charges_by_day", "raw_charges_by_day.bigquery")]
 
 
 def documented(model: SqlModel) -> dict[str, ColumnDoc]:
@@ -36,7 +37,7 @@ def test_header_table_and_database_have_the_same_columns(connection: psycopg.Con
     assert model.layer == "extract" or set(model.columns) == set(stored) - STAMPED_COLUMNS
 
 
-@pytest.mark.parametrize("model", EVERY, ids=lambda model: model.table)
+@pytest.mark.parametrize("model", [*EVERY, *BY_DAY], ids=lambda model: model.table)
 def test_every_column_says_what_it_holds_and_money_its_unit(model: SqlModel) -> None:
     """The description is what Dagster, the catalogue and a new colleague see."""
     for name, column in documented(model).items():

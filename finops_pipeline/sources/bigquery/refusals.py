@@ -1,5 +1,6 @@
 """What Google's libraries raise, as one of our errors that says what to do."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ import duckdb
 from finops_pipeline.sources.bigquery.table import TableName
 from finops_pipeline.sources.contract import refused_value
 from finops_warehouse.errors import (
+    BadValue,
     FinopsError,
     NoPermission,
     SettingsError,
@@ -16,6 +18,9 @@ from finops_warehouse.errors import (
     SourceUnreachable,
     UnknownTable,
 )
+
+_REFUSED_VALUE = re.compile(r"[a-z_.]+ is \S+ in a charge of SKU [^\n]{1,200}?(?=; |\n|$)")
+"""What the query that adds charges up says of a value no figure can be made of."""
 
 _OUT_OF_QUOTA = frozenset({"quotaExceeded", "rateLimitExceeded", "jobRateLimitExceeded"})
 
@@ -90,6 +95,8 @@ def _as_our_error(
             f"it is asked again at the next tick. {_first_line(failed)}"
         )
     if isinstance(failed, api.GoogleAPIError):
+        if refused := _REFUSED_VALUE.search(str(failed)):
+            return BadValue(f"{place}: {refused[0]}. Correct the value, or export that day again.")
         return SourceError(f"{place} cannot be read. {_first_line(failed)}")
     return None
 

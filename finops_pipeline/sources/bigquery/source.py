@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Literal
 import duckdb
 import pyarrow as pa
 
-from finops_pipeline.sources.base import ExportDayRead, OpenPurse, Purse, Spend, TableFacts
+from finops_pipeline.sources.base import ExportDayRead, Grain, OpenPurse, Purse, Spend, TableFacts
 from finops_pipeline.sources.bigquery import patience
 from finops_pipeline.sources.bigquery.access import Access
+from finops_pipeline.sources.bigquery.added_up import day_query, unknown_columns
 from finops_pipeline.sources.bigquery.guarded_query import MINIMUM_BYTES_BILLED, GuardedQueries, Query
 from finops_pipeline.sources.bigquery.refusals import as_our_errors, is_out_of_quota
 from finops_pipeline.sources.bigquery.storage_read import OpenedRows, StorageReads
@@ -64,8 +65,11 @@ class BigQuerySource:
         first_day: date = date(2024, 1, 1),
         purse: Purse | None = None,
         run_label: str | None = None,
+        added_up_in: str | None = None,
     ) -> None:
         """`streams` is how many parts a day is read in; with one, its rows always come in the same order.
+
+        With `added_up_in`, the time zone of usage days, BigQuery adds up the hours of a usage day itself, by a query.
 
         No query bills more than `max_bytes_billed`. Days before `first_day` are not looked for where looking is billed
         by the day.
@@ -78,6 +82,7 @@ class BigQuerySource:
         self._max_bytes_billed = max_bytes_billed
         self._reads = StorageReads(access, purse, streams)
         self._queries = GuardedQueries(access, purse, max_bytes_billed, run_label)
+        self._added_up_in = added_up_in
         self._fingerprints: dict[date, str] = {}
 
     @property
@@ -116,14 +121,14 @@ class BigQuerySource:
         with self._our_errors():
             table = self._described()
             columns = _column_names(table)
-            if self._mode == "storage":
+            if self._mode == "storage" and self._added_up_in is None:
                 size = sum(
                     self._reads.estimated_bytes(self._table.path, columns, _restriction(start, end))
                     for start, end in windows
                 )
                 return Spend("storage_read", "read export days", None, estimated_bytes=size)
             size = sum(
-                self._queries.estimated_bytes(self._row_query(columns, start, end), table.location)
+                self._queries.estimated_bytes(self._query(table, start, end), table.location)
                 + (end - start).days * MINIMUM_BYTES_BILLED
                 for start, end in windows
             )
@@ -133,29 +138,27 @@ class BigQuerySource:
     def read(self, export_day: date) -> Iterator[ExportDayRead]:
         """Open one day. Rows that arrive in it afterwards are not part of this read."""
         with ExitStack() as opened:
-            connection = opened.enter_context(closing(connect()))
             with self._our_errors():
-                rows = opened.enter_context(self._opened(export_day))
-            schema = _without_wide_decimals(rows.schema)
-            held = connection.from_arrow(schema.empty_table())
-            select = conforming_select(
-                dict(zip(held.columns, held.types, strict=True)), f"BigQuery table {self._table}"
-            )
-            batches = opened.enter_context(closing(self._conformed(connection, rows, schema, select.select_list)))
+                table = self._described()
+                rows = opened.enter_context(self._opened(table, export_day))
+            if self._added_up_in is None:
+                batches, unknown = self._as_exported(opened, rows)
+            else:
+                batches, unknown = self._as_added_up(opened, rows), tuple(unknown_columns(table.schema))
             first = next(batches, None)
             if first is None:
                 raise ExportDayVanished(
                     f"BigQuery table {self._table} holds no rows for {export_day}. The dataset may let partitions "
                     "expire: BigQuery deletes them for good."
                 )
-            yield ExportDayRead(chain([first], batches), select.unknown_columns, rows.estimated_bytes)
+            grain: Grain = "row" if self._added_up_in is None else "day"
+            yield ExportDayRead(chain([first], batches), unknown, rows.estimated_bytes, grain)
 
-    def _opened(self, export_day: date) -> AbstractContextManager[OpenedRows]:
-        """The rows of one day as the table has them. What else a day can be read as is decided here."""
-        table = self._described()
+    def _opened(self, table: "bigquery.Table", export_day: date) -> AbstractContextManager[OpenedRows]:
+        """The rows of one day as the table has them, or what BigQuery adds them up to."""
         columns = _column_names(table)
         end = export_day + timedelta(days=1)
-        if self._mode == "storage":
+        if self._mode == "storage" and self._added_up_in is None:
             return self._reads.open(
                 self._table.path,
                 purpose=f"read {self._table}",
@@ -163,14 +166,21 @@ class BigQuerySource:
                 columns=columns,
                 restriction=_restriction(export_day, end),
             )
-        return self._queries.rows(self._row_query(columns, export_day, end), self._reads, table.location)
+        return self._queries.rows(self._query(table, export_day, end), self._reads, table.location)
 
-    def _row_query(self, columns: list[str], start: date, end: date) -> Query:
-        """Every row of the days from `start` to before `end`."""
+    def _query(self, table: "bigquery.Table", start: date, end: date) -> Query:
+        """Every row of the days from `start` to before `end`, or what their hours add up to."""
+        parameters: dict[str, str | date | datetime] = {"start": _midnight(start), "end": _midnight(end)}
+        if self._added_up_in is None:
+            columns = ", ".join(f"`{column}`" for column in _column_names(table))
+            sql = _ROWS.format(table=self._table, columns=columns)
+        else:
+            sql = day_query(self._table, table.schema)
+            parameters["billing_timezone"] = self._added_up_in
         return Query(
-            _ROWS.format(table=self._table, columns=", ".join(f"`{column}`" for column in columns)),
-            {"start": _midnight(start), "end": _midnight(end)},
-            purpose=f"read {self._table}",
+            sql,
+            parameters,
+            purpose=f"{'read' if self._added_up_in is None else 'add up'} {self._table}",
             export_day=start,
             # A day whose content nobody has asked for may be another one by now: its job is never an earlier one.
             occasion=self._fingerprints.get(start) or uuid.uuid4().hex,
@@ -225,6 +235,25 @@ class BigQuerySource:
                 "export is. Name the export's own table, not a view or a copy of it."
             )
         return table
+
+    def _as_exported(self, opened: ExitStack, rows: OpenedRows) -> tuple[Iterator[pa.RecordBatch], tuple[str, ...]]:
+        """The rows in the contract's schema, and the columns that it does not know."""
+        connection = opened.enter_context(closing(connect()))
+        schema = _without_wide_decimals(rows.schema)
+        held = connection.from_arrow(schema.empty_table())
+        select = conforming_select(dict(zip(held.columns, held.types, strict=True)), f"BigQuery table {self._table}")
+        batches = opened.enter_context(closing(self._conformed(connection, rows, schema, select.select_list)))
+        return batches, select.unknown_columns
+
+    def _as_added_up(self, opened: ExitStack, rows: OpenedRows) -> Iterator[pa.RecordBatch]:
+        """The rows as the query names and types them."""
+
+        def batches() -> Generator[pa.RecordBatch, None, None]:
+            with self._our_errors():
+                for part in _in_equal_parts(rows.pages, rows.schema):
+                    yield from part.combine_chunks().to_batches()
+
+        return opened.enter_context(closing(batches()))
 
     def _conformed(
         self, connection: duckdb.DuckDBPyConnection, opened: OpenedRows, schema: pa.Schema, select_list: str
