@@ -219,8 +219,9 @@ def _leaves_read(tree: exp.Query, node: exp.Table, table: StoredTable) -> Iterat
             excluded = {column.name.lower() for column in star.args.get("except_") or []}
             yield from (leaf for leaf in leaves if leaf.split(".")[0].lower() not in excluded)
     for column in tree.find_all(exp.Column):
-        if isinstance(column.parent, exp.Unnest) and column.parent.args.get("alias"):
-            continue  # what is used of its elements is counted instead
+        is_unnested = isinstance(column.parent, exp.Unnest) and column.parent.args.get("alias")
+        if is_unnested or isinstance(column.parent, exp.Star):
+            continue  # what is used of its elements is counted instead; what a star leaves out is not read
         parts = _parts(column)
         if parts[0] in unnested:
             parts = unnested[parts[0]] + parts[1:]

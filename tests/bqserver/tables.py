@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,9 @@ from bqserver.refusals import NotModelled
 from bqserver.sizes import leaf_sizes
 
 PSEUDO_COLUMNS = ("_PARTITIONTIME", "_PARTITIONDATE")
+
+_FileState = tuple[Path, int, int]
+"""A file as it is now: its size and its time of change say whether what is known of it still holds."""
 
 _TYPES = {
     "VARCHAR": "STRING",
@@ -55,13 +59,7 @@ class StoredTable:
 
     def columns(self) -> dict[str, DuckDBPyType]:
         """Every column of any file, in order of first appearance: a BigQuery table has one schema."""
-        with duckdb.connect() as connection:
-            relation = connection.read_parquet(
-                [str(path) for partition in self.partitions() for path in partition.files],
-                union_by_name=True,
-                hive_partitioning=False,
-            )
-            return dict(zip(relation.columns, relation.types, strict=True))
+        return _columns_of(tuple(_state(path) for partition in self.partitions() for path in partition.files))
 
     def schema(self) -> list[dict[str, Any]]:
         """The columns as tables.get answers them."""
@@ -75,7 +73,7 @@ class StoredTable:
         listed = []
         for partition_id, folder in sorted(folders.items()):
             if files := tuple(sorted(folder.glob("*.parquet"))):
-                rows = sum(pq.read_metadata(path).num_rows for path in files)
+                rows = sum(_row_count(_state(path)) for path in files)
                 modified_us = max(path.stat().st_mtime_ns // 1000 for path in files)
                 modified = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=modified_us)
                 listed.append(Partition(partition_id, rows, modified, files))
@@ -94,9 +92,13 @@ class StoredTable:
 
     def create_view(self, connection: duckdb.DuckDBPyConnection, name: str, partitions: Iterable[Partition]) -> None:
         """A view of the rows of these partitions, with the pseudo columns, in the order of days and files."""
-        # A file without a column holds NULL there, so all of the files say what the columns are.
-        every = ", ".join(_text(str(path)) for partition in self.partitions() for path in partition.files)
         wanted = ", ".join(_text(str(path)) for partition in partitions for path in partition.files)
+        opened = f"read_parquet([{wanted}], union_by_name = true, hive_partitioning = false, filename = true)"
+        # A file without a column holds NULL there; and there may be no file at all.
+        typed = ", ".join(f'NULL::{kind} AS "{column}"' for column, kind in self.columns().items())
+        rows = f"SELECT {typed}, NULL::VARCHAR AS filename WHERE false"
+        if wanted:
+            rows += f" UNION ALL BY NAME FROM {opened}"
         # BigQuery knows no NULL array: what a file leaves NULL comes back empty.
         columns = ", ".join(
             f'coalesce("{column}", []) AS "{column}"' if kind.id == "list" else f'"{column}"'
@@ -106,8 +108,7 @@ class StoredTable:
         connection.execute(
             f'CREATE TEMP VIEW "{name}" AS '
             f"SELECT {columns}, {day}::TIMESTAMP AT TIME ZONE 'UTC' AS _PARTITIONTIME, {day}::DATE AS _PARTITIONDATE "
-            f"FROM read_parquet([{every}], union_by_name = true, hive_partitioning = false, filename = true) "
-            f"WHERE filename IN ({wanted or 'NULL'})"
+            f"FROM ({rows})"
         )
 
 
@@ -150,6 +151,25 @@ def _selected(value: str, path: str, kind: DuckDBPyType, wanted: list[str]) -> s
         if any(other == f"{path}.{name}" or other.startswith(f"{path}.{name}.") for other in inside)
     )
     return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({fields}) END"
+
+
+def _state(path: Path) -> _FileState:
+    status = path.stat()
+    return path, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=10_000)
+def _row_count(file: _FileState) -> int:
+    return int(pq.read_metadata(file[0]).num_rows)
+
+
+@lru_cache(maxsize=1_000)
+def _columns_of(files: tuple[_FileState, ...]) -> dict[str, DuckDBPyType]:
+    with duckdb.connect() as connection:
+        relation = connection.read_parquet(
+            [str(path) for path, _, _ in files], union_by_name=True, hive_partitioning=False
+        )
+        return dict(zip(relation.columns, relation.types, strict=True))
 
 
 def _children(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:

@@ -121,26 +121,23 @@ class GuardedQueries:
         Its rows are fetched by REST, `rows_at_once`, by whoever iterates over them; without a number nobody does.
         """
         from google.api_core.exceptions import ClientError
+        from google.cloud.bigquery import QueryJob
 
         estimated = self._dry_run(client, query, location)
         planned = Spend("query", query.purpose, query.export_day, estimated_bytes=estimated)
         self.purse.allow(planned)
-        # Until BigQuery has said otherwise, a job that may have run may have been billed as it was estimated.
-        done = replace(planned, billed_bytes=estimated)
+        job: QueryJob | None = None
+        may_have_run = True
         try:
             job = self._begun(client, query, location, estimated, job_ids)
-            done = replace(done, job_id=job.job_id)
-            try:
-                rows = job.result(page_size=rows_at_once, retry=patience.rest_retry(), timeout=patience.QUERY_SECONDS)
-            finally:
-                if job.state == "DONE":
-                    done = replace(done, billed_bytes=job.total_bytes_billed or 0, slot_ms=job.slot_millis or 0)
+            rows = patience.results_retry()(job.result)(
+                page_size=rows_at_once, retry=patience.rest_retry(), timeout=patience.QUERY_SECONDS
+            )
         except ClientError:
-            if done.job_id is None:
-                done = replace(done, billed_bytes=0)
+            may_have_run = job is not None
             raise
         finally:
-            self.purse.pay(done)
+            self.purse.pay(_done(planned, job, may_have_run))
         return job, rows
 
     def _dry_run(self, client: "bigquery.Client", query: Query, location: str | None) -> int:
@@ -211,6 +208,15 @@ class GuardedQueries:
         asked += [f"{name}={value}" for name, value in sorted(query.parameters.items())]
         digest = hashlib.blake2b("\0".join(asked).encode(), digest_size=16).hexdigest()
         return (f"finops_{digest}_{attempt}" for attempt in range(_JOBS_OF_ONE_QUERY))
+
+
+def _done(planned: Spend, job: "bigquery.QueryJob | None", may_have_run: bool) -> Spend:
+    """What the query came to. Until BigQuery has said it, that is what was estimated."""
+    if job is None:
+        return replace(planned, billed_bytes=planned.estimated_bytes if may_have_run else 0)
+    if job.state != "DONE":
+        return replace(planned, billed_bytes=planned.estimated_bytes, job_id=job.job_id)
+    return replace(planned, billed_bytes=job.total_bytes_billed or 0, slot_ms=job.slot_millis or 0, job_id=job.job_id)
 
 
 def _parameter_type(value: str | date | datetime) -> str:

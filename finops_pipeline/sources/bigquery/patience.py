@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from finops_pipeline.sources.bigquery.refusals import reasons
+
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
 
@@ -17,6 +19,18 @@ def rest_retry() -> "Retry":
     from google.cloud.bigquery import DEFAULT_RETRY
 
     return DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS)
+
+
+def results_retry() -> "Retry":
+    """A healthy job whose results were asked for too often. With a job id of ours Google's client leaves that to us."""
+    from google.api_core.retry import Retry
+
+    return Retry(
+        predicate=lambda failed: "jobRateLimitExceeded" in reasons(failed),
+        initial=0.5,
+        maximum=5.0,
+        timeout=PATIENCE_SECONDS,
+    )
 
 
 def storage_retry() -> "Retry":
