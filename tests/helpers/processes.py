@@ -26,7 +26,7 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     }
 
 
-TIMEOUT_SECONDS = 400
+TIMEOUT_SECONDS = 900
 
 
 def finops(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

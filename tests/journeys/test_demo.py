@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 from helpers.demo import PICTURES, Demo
-from helpers.processes import environment, finops, finops_json
+from helpers.processes import TIMEOUT_SECONDS, environment, finops, finops_json
 from playwright.sync_api import Page, expect
 
 LAUNCH = """
@@ -212,7 +212,7 @@ def test_every_command_of_the_readme_works(commands: str, demo: Demo) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
 
