@@ -1,8 +1,8 @@
 /*
 description: >-
-  Every row of the billing export, flattened. Floats become exact decimals here, once, as Google's own queries do it,
-  and each row gets the hash that names it. DuckDB runs this over the rows of one export day, whatever source they
-  came from; `billing_export` has the columns of the detailed export, plus `extra`.
+  Every row of the billing export, flattened. Floats become exact decimals here, once, as Google's own queries do it.
+  DuckDB runs this over the rows of one export day, whatever source they came from; `billing_export` has the columns
+  of the detailed export, plus `extra`. The hash that names a row is made of what this gives, when it is loaded.
 grain: one row of the export
 partition: export_day
 dialect: duckdb
@@ -20,8 +20,7 @@ with source as (
         concat_ws(
             ', ', 'service ' || coalesce(service.description, service.id, '?'), 'SKU ' || coalesce(sku.description, sku.id, '?'),
             'usage start ' || coalesce(usage_start_time::text, '?')
-        ) as charge,
-        md5(to_json(billing_export)::text) as content_hash
+        ) as charge
     from billing_export
 ),
 
@@ -56,7 +55,6 @@ flattened as (
     select
         ---------- which row
         $export_day::date as export_day,
-        unhex(content_hash) as row_hash,
 
         ---------- when
         case

@@ -44,6 +44,34 @@ def test_a_row_keeps_its_name_when_its_day_is_loaded_again(export: Export, road:
     assert len(after) == 4
 
 
+def test_an_empty_text_is_not_an_absent_one(export: Export, road: Road) -> None:
+    """Rows that differ only in where a text stands, or in whether it is there at all, are not the same row twice."""
+    texts = [(None, None), ("", None), (None, ""), ("a", None), (None, "a"), ("a", "")]
+    export.write("2026-09-11", [charge(1, transaction_type=kind, seller_name=seller) for kind, seller in texts])
+
+    road.load("2026-09-11")
+
+    [(names, last)] = road.connection.execute(
+        "select count(distinct row_hash), max(occurrence) from finops.raw_charges"
+    ).fetchall()
+    assert (names, last) == (len(texts), 1)
+
+
+def test_a_row_keeps_its_name_when_usage_days_are_cut_anew(export: Export, road: Road) -> None:
+    """Another billing time zone moves a charge to another day; what was noted about the charge still finds it."""
+    export.write("2026-09-11", [charge(1, start="2026-09-10T03:00")])
+    names = "select usage_day::text, row_hash from finops.raw_charges"
+    road.load("2026-09-11")
+    [(pacific_day, before)] = road.connection.execute(names).fetchall()
+
+    road.timezone = "Etc/UTC"
+    road.load("2026-09-11")
+
+    [(utc_day, after)] = road.connection.execute(names).fetchall()
+    assert (pacific_day, utc_day) == ("2026-09-09", "2026-09-10")
+    assert before == after
+
+
 @pytest.mark.parametrize(
     ("start", "usage_day"),
     [
