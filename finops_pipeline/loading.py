@@ -42,8 +42,8 @@ THREADS = 2  # one more takes 40 MB more and gives nothing: the source is read b
 BATCH_ROWS = 4_096
 FILE_GROUP_ROWS = 4_096  # what is collected, by each thread, before it is written; at 122,880 a day took 600 MB
 
-UNNAMED = ("export_day", "row_hash", "occurrence", "usage_day")
-"""What does not go into the hash of a row: where it stands, and what the billing time zone alone can change."""
+UNNAMED = ("export_day", "row_hash", "occurrence", "usage_day", "charge_count", "repeated_cost")
+"""What does not go into the hash of a row: where it stands, for how many, and what the billing time zone can change."""
 
 
 def _named(column: "sa.Column[Any]") -> str:
