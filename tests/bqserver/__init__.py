@@ -10,8 +10,9 @@ arithmetic between NUMERICs. What it knows that it does not know it answers with
 """
 
 from bqserver.faults import Call, Fault
+from bqserver.identities import TokenServer
 from bqserver.jobs import MINIMUM_BYTES_BILLED, Job
 from bqserver.server import BigQueryServer
 from bqserver.tables import StoredTable
 
-__all__ = ["MINIMUM_BYTES_BILLED", "BigQueryServer", "Call", "Fault", "Job", "StoredTable"]
+__all__ = ["MINIMUM_BYTES_BILLED", "BigQueryServer", "Call", "Fault", "Job", "StoredTable", "TokenServer"]

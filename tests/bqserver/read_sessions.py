@@ -133,7 +133,9 @@ class ReadSessions:
         return _of_a_table(name, self._tables[name], fields, restriction)
 
     def _read_rows(self, request: ReadRowsRequest, context: grpc.ServicerContext) -> Iterator[ReadRowsResponse]:
-        fault = self._faults.met_by(Call(f"ReadRows@{request.offset}", _authorization(context)))
+        fault = self._faults.met_by(
+            Call(f"ReadRows@{request.offset}", _authorization(context), {"stream": request.read_stream})
+        )
         stream = self._streams.get(request.read_stream)
         if stream is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Not found: Stream {request.read_stream}")

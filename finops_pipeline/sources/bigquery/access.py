@@ -5,8 +5,6 @@ process, and two exports may need two. A test server on this machine can stand i
 credentials unless the URL names some.
 """
 
-import json
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from finops_pipeline.sources.bigquery.credentials import acting_as, credentials_from, machine_identity
 from finops_warehouse.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
     from google.cloud import bigquery
     from google.cloud.bigquery_storage_v1 import BigQueryReadClient
-
-_SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
-_IMPERSONATION_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -69,23 +65,25 @@ class Access:
         channel = self._local_channel(self.storage_endpoint)
         return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))  # type: ignore[no-untyped-call]
 
+    @property
+    def identity(self) -> str:
+        """Who asks, as an error says it."""
+        if self.impersonate is not None:
+            return f"the service account {self.impersonate}"
+        if self.credentials_file is not None:
+            return f"the Google identity of {self.credentials_file}"
+        return "this machine's Google identity"
+
     @cached_property
     def _credentials(self) -> "Credentials":
         """One object for all of a source's clients: a token is fetched once and renewed when it is due."""
-        from google.auth import impersonated_credentials
         from google.auth.credentials import AnonymousCredentials
 
         if self._is_anonymous:
             return AnonymousCredentials()  # type: ignore[no-untyped-call]
-        credentials = _machine_identity() if self.credentials_file is None else _from_file(self.credentials_file)
-        if self.impersonate is None:
-            return credentials
-        return impersonated_credentials.Credentials(  # type: ignore[no-untyped-call]
-            source_credentials=credentials,
-            target_principal=self.impersonate,
-            target_scopes=_SCOPES,
-            lifetime=_IMPERSONATION_SECONDS,
-        )
+        named = self.credentials_file
+        credentials = machine_identity() if named is None else credentials_from(named)
+        return credentials if self.impersonate is None else acting_as(self.impersonate, credentials)
 
     @property
     def _is_anonymous(self) -> bool:
@@ -106,31 +104,6 @@ class Access:
                 grpc.local_channel_credentials(), grpc.metadata_call_credentials(plugin)
             ),
         )
-
-
-def _machine_identity() -> "Credentials":
-    import google.auth
-
-    credentials, _ = google.auth.default(scopes=_SCOPES)
-    return credentials
-
-
-def _from_file(path: Path) -> "Credentials":
-    import google.auth
-    from google.auth.exceptions import DefaultCredentialsError
-
-    try:
-        with warnings.catch_warnings():
-            # Google warns of files from strangers, since one can name any URL; this one is the operator's own.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            credentials, _ = google.auth.load_credentials_from_file(str(path), scopes=_SCOPES)  # type: ignore[no-untyped-call]
-    except (DefaultCredentialsError, OSError, KeyError, json.JSONDecodeError) as wrong:
-        raise SettingsError(
-            f"{path} holds no Google credentials we can use. Name a file that Google Cloud wrote: a service account "
-            "key, a workload identity configuration, or what `gcloud auth application-default login` leaves. "
-            f"{str(wrong).splitlines()[0][:300]}"
-        ) from None
-    return credentials  # type: ignore[no-any-return]
 
 
 def _require_loopback(variable: str, endpoint: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 
+from finops_pipeline.sources.bigquery.access import Access
 from finops_pipeline.sources.bigquery.table import TableName
 from finops_pipeline.sources.contract import refused_value
 from finops_warehouse.errors import (
@@ -26,14 +27,14 @@ _OUT_OF_QUOTA = frozenset({"quotaExceeded", "rateLimitExceeded", "jobRateLimitEx
 
 
 @contextmanager
-def as_our_errors(table: TableName, billing_project: str, max_bytes_billed: int) -> Iterator[None]:
+def as_our_errors(table: TableName, access: Access, max_bytes_billed: int) -> Iterator[None]:
     """Whatever goes wrong inside with `table` is said as a `FinopsError`."""
     try:
         yield
     except FinopsError:
         raise
     except Exception as failed:
-        ours = _as_our_error(failed, table, billing_project, max_bytes_billed)
+        ours = _as_our_error(failed, table, access, max_bytes_billed)
         if ours is None:
             raise
         raise ours from failed
@@ -52,9 +53,7 @@ def is_out_of_quota(failed: BaseException | None) -> bool:
     return bool(reasons(failed) & _OUT_OF_QUOTA) or isinstance(failed, TooManyRequests)
 
 
-def _as_our_error(
-    failed: Exception, table: TableName, billing_project: str, max_bytes_billed: int
-) -> FinopsError | None:
+def _as_our_error(failed: Exception, table: TableName, access: Access, max_bytes_billed: int) -> FinopsError | None:
     """None for what is not about BigQuery, such as a mistake of ours or memory running out."""
     import requests
     from google.api_core import exceptions as api
@@ -64,10 +63,16 @@ def _as_our_error(
     if isinstance(failed, duckdb.Error):
         return refused_value(failed, place)
     if isinstance(failed, (auth.DefaultCredentialsError, auth.RefreshError)):
+        if access.impersonate is not None:
+            remedy = f"The identity that acts as it needs roles/iam.serviceAccountTokenCreator on {access.impersonate}."
+        else:
+            remedy = (
+                "Set GOOGLE_APPLICATION_CREDENTIALS to a file of Google credentials, or run "
+                "`gcloud auth application-default login`."
+            )
         return NoPermission(
-            "BigQuery needs a Google identity, and the one of this machine is missing or no longer valid. Set "
-            "GOOGLE_APPLICATION_CREDENTIALS to a service account key file, or run "
-            f"`gcloud auth application-default login`. {_first_line(failed)}"
+            f"BigQuery needs a Google identity, and {access.identity} is missing or no longer valid. {remedy} "
+            f"{_first_line(failed)}"
         )
     cause = failed.cause if isinstance(failed, api.RetryError) else failed
     if is_out_of_quota(cause):
@@ -84,9 +89,9 @@ def _as_our_error(
         return UnknownTable(f"There is no {place}. Check BILLING_EXPORT_URL. {_first_line(cause)}")
     if isinstance(cause, (api.Forbidden, api.Unauthorized)):
         return NoPermission(
-            f"{place} may not be read by this Google identity. Grant it roles/bigquery.dataViewer on the "
+            f"{place} may not be read by {access.identity}. Grant it roles/bigquery.dataViewer on the "
             f"dataset {table.dataset}, and roles/bigquery.readSessionUser and roles/bigquery.jobUser on the "
-            f"project {billing_project}. {_first_line(cause)}"
+            f"project {access.billing_project}. {_first_line(cause)}"
         )
     unreachable = (api.RetryError, api.ServerError, auth.TransportError, requests.RequestException, OSError)
     if isinstance(failed, unreachable):

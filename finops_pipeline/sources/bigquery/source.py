@@ -265,7 +265,7 @@ class BigQuerySource:
                 yield from map(as_contract, conformed.combine_chunks().to_batches())
 
     def _our_errors(self) -> AbstractContextManager[None]:
-        return as_our_errors(self._table, self._access.billing_project, self._max_bytes_billed)
+        return as_our_errors(self._table, self._access, self._max_bytes_billed)
 
 
 def _column_names(table: "bigquery.Table") -> list[str]:
