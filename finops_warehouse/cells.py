@@ -104,8 +104,6 @@ def cell_charges(cell: Cell, what: sql.Composable) -> sql.Composed:
 def raw_measure(measure: str) -> sql.SQL:
     """How a measure is read off one row of `staging/charges.sql`."""
     column = MEASURES[measure].column
-    if measure == "charge_count":
-        return sql.SQL("1")
     return sql.SQL(f"coalesce({column}, 0)" if column.startswith("credit_") else column)
 
 

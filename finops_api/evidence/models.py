@@ -115,7 +115,7 @@ class FormulaPart(BaseModel):
 
 
 class ChargeInfo(BaseModel):
-    """A row of the billing export."""
+    """A row of the billing export, or what the hours of a usage day add up to where the export is copied by day."""
 
     row: str = Field(description="Names the row for ever: export day, hash and occurrence.")
     export_day: date
@@ -132,6 +132,7 @@ class ChargeInfo(BaseModel):
     assigned_by: dict[str, str] = Field(description="By custom dimension, the rule that assigned it.")
     consumed_quantity: str | None
     consumed_unit: str | None
+    charge_count: int = Field(description="Rows of the export it stands for; 1 unless EXTRACT_GRAIN is `day`.")
     cost: str
     billed_cost: str
     value: str = Field(description="What the row adds to the cell.")
@@ -174,6 +175,7 @@ class Evidence(BaseModel):
     cell_value: str | None = Field(description="What the served tables say of the cell.")
     rows: list[ChargeInfo]
     row_count: int
+    charge_count: int = Field(description="Rows of the export that all rows stand for.")
     rows_sum: str
     offset: int
     limit: int

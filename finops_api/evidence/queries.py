@@ -38,7 +38,7 @@ CHARGE = """
         'project', sub_account_id, 'project_name', sub_account_name, 'service_name', service_name,
         'sku_description', sku_description, 'region', region_id, 'cost_type', cost_type,
         'resource_name', resource_name, 'custom', custom, 'assigned_by', assigned_by,
-        'consumed_quantity', consumed_quantity::text, 'consumed_unit', consumed_unit,
+        'charge_count', charge_count, 'consumed_quantity', consumed_quantity::text, 'consumed_unit', consumed_unit,
         'cost', trim_scale(cost)::text, 'billed_cost', trim_scale(billed_cost)::text,
         'value', trim_scale(value)::text
     )
@@ -57,13 +57,17 @@ PAGE = """
             labels, project_labels, tags, project_ancestors, sub_account_id, sub_account_name
         ) as assignment
     ),
-    total as (select count(*) as charges, coalesce(sum(value), 0)::numeric as value from found)
+    total as (
+        select count(*) as rows, coalesce(sum(charge_count), 0)::bigint as charges,
+            coalesce(sum(value), 0)::numeric as value
+        from found
+    )
     select
         (
             select coalesce(json_agg({charge} order by abs(value) desc, export_day, row_hash, occurrence), '[]')
             from whole
         ),
-        total.charges, total.value
+        total.rows, total.charges, total.value
     from total
 """
 
@@ -74,7 +78,7 @@ async def evidence(connection: AsyncConnection, asked: EvidenceQuery) -> Evidenc
     now = recomputed(facts, await recall(connection, list(facts.values())))
     fact = facts[wanted]
     cell = _cell_of(facts, fact)
-    charges, count, total = await _page(connection, cell, asked) if cell else ([], 0, Decimal(0))
+    charges, count, counted, total = await _page(connection, cell, asked) if cell else ([], 0, 0, Decimal(0))
     cell_value = (await _value(connection, cell)) if cell else None
     steps = _columns(cell)
     holds = now[wanted] == fact.value and (cell is None or total == cell_value)
@@ -94,6 +98,7 @@ async def evidence(connection: AsyncConnection, asked: EvidenceQuery) -> Evidenc
         cell_value=_plain(cell_value),
         rows=[ChargeInfo.model_validate(charge) for charge in charges],
         row_count=count,
+        charge_count=counted,
         rows_sum=f"{total:f}",
         offset=asked.offset,
         limit=asked.limit,
@@ -109,7 +114,7 @@ async def charges_of(connection: AsyncConnection, asked: EvidenceQuery) -> Async
     cell = _cell_of(facts, facts[wanted])
     page = asked.model_copy(update={"limit": 2000, "offset": 0})
     while cell is not None:
-        charges, count, _ = await _page(connection, cell, page)
+        charges, count, _, _ = await _page(connection, cell, page)
         yield [ChargeInfo.model_validate(charge) for charge in charges]
         page = page.model_copy(update={"offset": page.offset + page.limit})
         if page.offset >= count:
@@ -312,8 +317,8 @@ def _part(fact: Fact, operator: str, now: Mapping[str, Decimal | None]) -> Formu
     )
 
 
-async def _page(connection: AsyncConnection, cell: Cell, asked: EvidenceQuery) -> tuple[list[Any], int, Decimal]:
-    what = sql.SQL("export_day, row_hash, occurrence, stored_in, stored_at, {}::numeric as value").format(
+async def _page(connection: AsyncConnection, cell: Cell, asked: EvidenceQuery) -> tuple[list[Any], int, int, Decimal]:
+    what = sql.SQL("export_day, row_hash, occurrence, charge_count, stored_in, stored_at, {}::numeric as value").format(
         raw_measure(cell.measure)
     )
     statement = sql.SQL(PAGE).format(
@@ -322,8 +327,8 @@ async def _page(connection: AsyncConnection, cell: Cell, asked: EvidenceQuery) -
         limit=sql.Literal(asked.limit),
         offset=sql.Literal(asked.offset),
     )
-    [(charges, count, total)] = await rows(connection, statement)
-    return charges, count, total
+    [(charges, count, counted, total)] = await rows(connection, statement)
+    return charges, count, counted, total
 
 
 async def _value(connection: AsyncConnection, cell: Cell) -> Decimal:

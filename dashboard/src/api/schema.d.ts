@@ -948,7 +948,7 @@ export interface components {
         };
         /**
          * ChargeInfo
-         * @description A row of the billing export.
+         * @description A row of the billing export, or what the hours of a usage day add up to where the export is copied by day.
          */
         ChargeInfo: {
             /**
@@ -1000,6 +1000,11 @@ export interface components {
             consumed_quantity: string | null;
             /** Consumed Unit */
             consumed_unit: string | null;
+            /**
+             * Charge Count
+             * @description Rows of the export it stands for; 1 unless EXTRACT_GRAIN is `day`.
+             */
+            charge_count: number;
             /** Cost */
             cost: string;
             /** Billed Cost */
@@ -1356,6 +1361,11 @@ export interface components {
             rows: components["schemas"]["ChargeInfo"][];
             /** Row Count */
             row_count: number;
+            /**
+             * Charge Count
+             * @description Rows of the export that all rows stand for.
+             */
+            charge_count: number;
             /** Rows Sum */
             rows_sum: string;
             /** Offset */

@@ -11,6 +11,9 @@ export function EvidenceRows({ data, rows }: Props) {
   const all = data.row_count === 1 ? 'Sum of the row' : 'Sum of all rows'
   return (
     <table className="evidence-rows">
+      {data.charge_count > data.row_count && (
+        <caption>Copied by day: these {counted(data.row_count, 'row')} stand for {counted(data.charge_count, 'row')} of the export.</caption>
+      )}
       <thead>
         <tr>
           <th scope="col">Usage day</th>
