@@ -5,7 +5,10 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 from urllib.request import url2pathname
 
-from finops_pipeline.sources.base import BillingSource, ExportDayRead, OpenPurse, Purse
+from finops_pipeline.sources.base import BillingSource, ExportDayRead, Purse
+from finops_pipeline.sources.bigquery import Access, BigQuerySource, TableName
+from finops_pipeline.sources.combined import CombinedSource
+from finops_pipeline.sources.files import FilesSource
 from finops_warehouse.errors import SettingsError
 
 __all__ = ["BillingSource", "ExportDayRead", "open_source"]
@@ -26,7 +29,9 @@ def open_source(
     run_label: str | None = None,
     added_up_in: str | None = None,
 ) -> BillingSource:
-    """The source BILLING_EXPORT_URL names. Opens no connection; raises `SettingsError` for a URL it cannot mean.
+    """The source BILLING_EXPORT_URL names: one URL, or several with white space between them, read as one export.
+
+    Opens no connection. Raises `SettingsError` for a URL it cannot mean, and `SecondExport` for two of one account.
 
     A BigQuery URL takes options behind a question mark: `mode=storage` or `mode=query`, `streams=N`,
     `credentials=/path/file.json`, `impersonate=account@project.iam.gserviceaccount.com` and `billing_project=id`.
@@ -35,42 +40,49 @@ def open_source(
     time zone, has BigQuery add up the hours of each usage day, unless the URL says mode=storage; files are read row by
     row, and whoever loads them adds up.
     """
-    scheme, separator, rest = url.partition("://")
-    if separator and scheme == "file":
-        return _files(url)
-    if not separator or scheme != "bigquery":
-        raise SettingsError(f"BILLING_EXPORT_URL names no export we can read. {_ACCEPTED}")
+    sources: list[BillingSource] = []
+    for one in url.split():
+        scheme, separator, rest = one.partition("://")
+        if separator and scheme == "file":
+            sources.append(_files(one))
+        elif separator and scheme == "bigquery":
+            name, options = _table_and_options(rest)
+            own_credentials = Path(options["credentials"]) if "credentials" in options else None
+            is_test_server = bool(bigquery_api_endpoint or bigquery_storage_endpoint)
+            access = Access(
+                options.get("billing_project", name.project),
+                api_endpoint=bigquery_api_endpoint,
+                storage_endpoint=bigquery_storage_endpoint,
+                credentials_file=own_credentials or (None if is_test_server else credentials_file),
+                impersonate=options.get("impersonate"),
+            )
+            sources.append(
+                BigQuerySource(
+                    name,
+                    access,
+                    mode="query" if options.get("mode") == "query" else "storage",
+                    streams=int(options.get("streams", "1")),
+                    max_bytes_billed=max_bytes_billed,
+                    first_day=first_day,
+                    purse=purse,
+                    run_label=run_label,
+                    added_up_in=None if options.get("mode") == "storage" else added_up_in,
+                )
+            )
+        else:
+            raise SettingsError(f"BILLING_EXPORT_URL names no export we can read. {_ACCEPTED}")
+    if not sources:
+        raise SettingsError(f"BILLING_EXPORT_URL is empty. {_ACCEPTED}")
+    return sources[0] if len(sources) == 1 else CombinedSource(sources)
 
-    from finops_pipeline.sources.bigquery import Access, BigQuerySource, TableName
 
+def _table_and_options(rest: str) -> tuple[TableName, dict[str, str]]:
+    """What stands behind `bigquery://`."""
     name, _, query = rest.partition("?")
     parts = name.rstrip("/").rsplit(".", 2)
     if len(parts) != 3 or not all(parts):
         raise SettingsError(f"BILLING_EXPORT_URL: {name} names no BigQuery table. {_ACCEPTED}")
-    table = TableName(*parts)
-    options = _options(query)
-    if "credentials" in options:
-        credentials_file = Path(options["credentials"])
-    elif bigquery_api_endpoint or bigquery_storage_endpoint:
-        credentials_file = None
-    access = Access(
-        options.get("billing_project", table.project),
-        api_endpoint=bigquery_api_endpoint,
-        storage_endpoint=bigquery_storage_endpoint,
-        credentials_file=credentials_file,
-        impersonate=options.get("impersonate"),
-    )
-    return BigQuerySource(
-        table,
-        access,
-        mode="query" if options.get("mode") == "query" else "storage",
-        streams=int(options.get("streams", "1")),
-        max_bytes_billed=max_bytes_billed,
-        first_day=first_day,
-        purse=purse or OpenPurse(),
-        run_label=run_label,
-        added_up_in=None if options.get("mode") == "storage" else added_up_in,
-    )
+    return TableName(*parts), _options(query)
 
 
 def _options(query: str) -> dict[str, str]:
@@ -100,8 +112,6 @@ def _options(query: str) -> dict[str, str]:
 
 
 def _files(url: str) -> BillingSource:
-    from finops_pipeline.sources.files import FilesSource
-
     parts = urlsplit(url)
     if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
         raise SettingsError(
