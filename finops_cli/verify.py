@@ -23,7 +23,7 @@ def verify(json: Annotated[bool, typer.Option("--json", help="One JSON document 
 
     with connect(settings, autocommit=True) as connection:
         source = source_from(settings, LedgerPurse(settings, "finops verify"))
-        proof = prove(connection, source, settings.billing_timezone)
+        proof = prove(connection, source, settings.billing_timezone, settings.extract_grain)
     if json:
         print_json({"holds": proof.holds, **asdict(proof)})
     elif proof.holds:

@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pgpq.encoders import StringEncoderBuilder
 from pgpq.schema import Jsonb
 from psycopg import sql
 
-from finops_pipeline.sources.base import BillingSource, ExportDayRead
+from finops_pipeline.sources.base import BillingSource, ExportDayRead, Grain
 from finops_pipeline.sources.contract import EXPORT_SCHEMA
 from finops_warehouse import ledger
 from finops_warehouse.errors import BadValue, ProofFailed, SourceError
@@ -58,18 +59,47 @@ ROW_HASH = f"""
     unhex(md5(concat_ws(chr(0), {", ".join(_named(c) for c in raw_charges.columns if c.name not in UNNAMED)})))
 """
 
-# The hash of a group is a sum, so that it is the same in whatever order its rows come, and two equal rows count twice.
+# A sum over what charges are for, each weighed by its amount: the same in whatever order they come, and whether or not
+# their hours were added up before. 32 bits of a hash, 60 of an amount and 30 of a number of rows fit into a HUGEINT.
+CHARGES_HASH = """
+    sum(('0x' || substr(md5(concat_ws(chr(0), coalesce(sub_account_id, chr(1)), coalesce(sku_id, chr(1)),
+        coalesce(region, chr(1)), coalesce(location, chr(1)), labels, project_labels, tags)), 1, 8))::hugeint
+        * (arrived.billed_cost * 1000000000 + arrived.charge_count)::hugeint) as charges_hash
+"""
+
 ARRIVALS = f"""
     select usage_day, invoice_month, billing_account_id, billing_currency, service_name, cost_type,
-        count(*) as charge_count,
-        count(*) filter (where cost_type = 'adjustment' or adjustment_type is not null) as correction_count,
-        sum(cost) as cost, {", ".join(f"coalesce(sum({name}), 0) as {name}" for name in CREDIT_COLUMNS)},
-        sum(billed_cost) as billed_cost, max(export_time) as last_export_time,
-        sum(('0x' || substr(hex(row_hash), 1, 15))::bigint) as charges_hash
-    from charges
+        sum(arrived.charge_count)::bigint as charge_count, sum(arrived.correction_count)::bigint as correction_count,
+        sum(arrived.cost) as cost,
+        {", ".join(f"coalesce(sum(arrived.{name}), 0) as {name}" for name in CREDIT_COLUMNS)},
+        sum(arrived.billed_cost) as billed_cost, max(arrived.last_export_time) as last_export_time, {CHARGES_HASH}
+    from {{arrived}}
     group by usage_day, invoice_month, billing_account_id, billing_currency, service_name, cost_type,
-        time_bucket(interval '3 hours', export_time) -- how a day becomes final is learned to within three hours
+        -- How a day becomes final is learned to within three hours.
+        time_bucket(interval '3 hours', arrived.last_export_time)
     order by all
+"""  # noqa: S608 -- the names are our own columns'
+
+EACH_CHARGE = f"""
+    (
+        select *, struct_pack(
+            charge_count := 1,
+            correction_count := (cost_type = 'adjustment' or adjustment_type is not null)::integer,
+            {", ".join(f"{name} := {name}" for name in ("cost", *CREDIT_COLUMNS, "billed_cost"))},
+            last_export_time := export_time
+        ) as arrived
+        from exported
+    )
+"""  # noqa: S608 -- the names are our own columns'
+ADDED_UP_BEFORE = "(select * exclude (arrivals), unnest(arrivals) as arrived from added_up_before)"
+
+# What BigQuery added up has arrays where ours have JSON: DuckDB writes all of it, or a blank would be another row.
+AS_EXTRACTED = f"""
+    select $export_day::date as export_day, null::text as extra, * replace (
+        {", ".join(f"to_json({name})::text as {name}" for name in sorted(JSONB_COLUMNS - {"extra"}))},
+        charge_count::integer as charge_count
+    )
+    from billing_export
 """  # noqa: S608 -- the names are our own columns'
 
 WITH_OCCURRENCE = """
@@ -94,6 +124,7 @@ class Loaded:
 
     export_day: date
     row_count: int
+    """Rows of the export, also where their hours were added up."""
     billed_cost: dict[str, Decimal]
     """By currency."""
     touched_usage_days: tuple[date, ...]
@@ -111,37 +142,49 @@ def load_export_day(
     billing_timezone: str,
     first_usage_day: date,
     run_id: str,
+    grain: Grain = "row",
+    table_created_at: datetime | None = None,
     memory_mb: int = MEMORY_MB,
 ) -> Loaded:
     """Make `raw_charges` hold exactly what the source holds for `export_day`.
 
+    With grain `day` its hours are added up, here unless the source did. `table_created_at` is what the source says.
     `fingerprint` is the one the source gave *before* the day was read, so that a change in between is seen
     again. Raises a `SourceError` when the source cannot be read as it is and `ProofFailed` when what arrived
     is not what was sent; the tables are then as before.
     """
-    with _checked(source, export_day, billing_timezone, memory_mb) as (scratch, day):
-        arrivals = scratch.sql(ARRIVALS).to_arrow_table().to_pylist()
+    with _checked(source, export_day, billing_timezone, grain, memory_mb) as (scratch, day):
+        arrived = EACH_CHARGE if day.grain == "row" else ADDED_UP_BEFORE
+        arrivals = scratch.sql(ARRIVALS.format(arrived=arrived)).to_arrow_table().to_pylist()
         _refuse_days_without_partition(arrivals, first_usage_day, export_day)
         ensure_month(connection, "raw_charges", export_day)
         with connection.transaction():
-            stamp = Stamp(export_day, source.url, fingerprint, billing_timezone)
+            stamp = Stamp(export_day, source.url, fingerprint, billing_timezone, grain, table_created_at)
             return _replace(connection, scratch, arrivals, day, stamp, run_id)
 
 
 @contextmanager
 def extracted_rows(
-    source: BillingSource, export_day: date, billing_timezone: str, *, memory_mb: int = MEMORY_MB
+    source: BillingSource,
+    export_day: date,
+    billing_timezone: str,
+    *,
+    grain: Grain = "row",
+    memory_mb: int = MEMORY_MB,
 ) -> Iterator[pa.RecordBatchReader]:
     """The rows of an export day as `raw_charges` would hold them. Raises as `load_export_day` does."""
-    with _checked(source, export_day, billing_timezone, memory_mb) as (scratch, _):
+    with _checked(source, export_day, billing_timezone, grain, memory_mb) as (scratch, _):
         yield scratch.sql(WITH_OCCURRENCE).to_arrow_reader(BATCH_ROWS)
 
 
 @contextmanager
 def _checked(
-    source: BillingSource, export_day: date, billing_timezone: str, memory_mb: int
+    source: BillingSource, export_day: date, billing_timezone: str, grain: Grain, memory_mb: int
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, ExportDayRead]]:
-    """A scratch database whose view `charges` is the whole export day, every value of it checked."""
+    """A scratch database whose view `charges` is the whole export day at this grain, every value of it checked.
+
+    What arrived when is read off `exported`, its rows as they were exported, or off `added_up_before`.
+    """
     with tempfile.TemporaryDirectory(prefix="finops-load-") as folder, closing(duckdb.connect()) as scratch:
         scratch.execute("set timezone = 'UTC'")
         scratch.execute(f"set memory_limit = '{memory_mb}MB'")
@@ -151,8 +194,24 @@ def _checked(
         file = Path(folder, "charges.parquet")
         with source.read(export_day) as day:
             _read_to_the_end(scratch, day, file, export_day, billing_timezone)
-        scratch.execute(f"create view charges as from read_parquet('{file}', file_row_number = true)")
+        exported = f"read_parquet('{file}', file_row_number = true)"
+        if day.grain == "day":
+            scratch.execute(f"create view added_up_before as from {exported}")
+            scratch.execute("create view charges as select * exclude (arrivals) from added_up_before")
+        else:
+            scratch.execute(f"create view exported as from {exported}")
+            scratch.execute(f"create view charges as from {exported}")
+        if grain == "day" and day.grain == "row":
+            _add_up(scratch, Path(folder, "by_day.parquet"))
         yield scratch, day
+
+
+def _add_up(scratch: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Make `charges` what its hours add up to."""
+    scratch.execute(f"create view numbered as {WITH_OCCURRENCE.replace('charges', 'exported')}")
+    by_day = sql_model("extract", "raw_charges_by_day").query
+    _write(scratch, by_day, file, {})
+    scratch.execute(f"create or replace view charges as from read_parquet('{file}', file_row_number = true)")
 
 
 def _read_to_the_end(
@@ -167,14 +226,14 @@ def _read_to_the_end(
             refused.append(error)  # DuckDB would wrap it into an error of its own
             raise
 
-    scratch.register("billing_export", pa.RecordBatchReader.from_batches(EXPORT_SCHEMA, batches()))
-    extract = sql_model("extract", "raw_charges").query
     try:
-        scratch.execute(
-            f"copy (select {ROW_HASH} as row_hash, * from ({extract})) to '{file}' "  # noqa: S608 -- a file of ours
-            f"(format parquet, compression uncompressed, row_group_size {FILE_GROUP_ROWS})",
-            {"export_day": export_day, "billing_timezone": billing_timezone},
-        )
+        first = next(day.batches, pa.RecordBatch.from_pylist([], EXPORT_SCHEMA))
+        scratch.register("billing_export", pa.RecordBatchReader.from_batches(first.schema, chain([first], batches())))
+        if day.grain == "day":
+            _write(scratch, AS_EXTRACTED, file, {"export_day": export_day})
+        else:
+            extract = sql_model("extract", "raw_charges").query
+            _write(scratch, extract, file, {"export_day": export_day, "billing_timezone": billing_timezone})
     except duckdb.Error as error:
         if refused:
             raise refused[0] from None
@@ -185,6 +244,15 @@ def _read_to_the_end(
         ) from None
     finally:
         scratch.unregister("billing_export")
+
+
+def _write(scratch: duckdb.DuckDBPyConnection, rows: str, file: Path, parameters: dict[str, Any]) -> None:
+    """Write `rows` to `file`, each with the hash that names it."""
+    scratch.execute(
+        f"copy (select {ROW_HASH} as row_hash, * from ({rows})) to '{file}' "  # noqa: S608 -- a file of ours
+        f"(format parquet, compression uncompressed, row_group_size {FILE_GROUP_ROWS})",
+        parameters,
+    )
 
 
 def _refuse_days_without_partition(arrivals: list[Arrival], first_usage_day: date, export_day: date) -> None:
@@ -198,12 +266,14 @@ def _refuse_days_without_partition(arrivals: list[Arrival], first_usage_day: dat
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a load is remembered by: another fingerprint, or another time zone of usage days, is another load."""
+    """What a load is remembered by: another fingerprint, time zone of usage days or grain is another load."""
 
     export_day: date
     source_url: str
     fingerprint: str
     billing_timezone: str
+    grain: Grain
+    table_created_at: datetime | None
 
 
 def _replace(
@@ -224,7 +294,7 @@ def _replace(
     _copy(connection, scratch)
     _prove_raw_equals_source(connection, scratch, export_day)
     _replace_arrivals(connection, arrivals, export_day)
-    [(row_count,)] = scratch.execute("select count(*) from charges").fetchall()
+    row_count = sum(row["charge_count"] for row in arrivals)
     load_count, moved_clock = _stamp_export_day(connection, day, stamp, row_count)
     touched = sorted({usage_day for (usage_day,) in before} | {row["usage_day"] for row in arrivals})
     corrected = {row["usage_day"] for row in arrivals if row["correction_count"]}
@@ -301,13 +371,14 @@ def _stamp_export_day(
     [(load_count,)] = connection.execute(
         """
         insert into finops.export_day_ledger as ledger (export_day, source_url, fingerprint, row_count, bytes_read,
-            unknown_columns, load_count, loaded_at, billing_timezone)
-        values (%s, %s, %s, %s, %s, %s, 1, now(), %s)
+            unknown_columns, load_count, loaded_at, billing_timezone, grain, table_created_at)
+        values (%s, %s, %s, %s, %s, %s, 1, now(), %s, %s, %s)
         on conflict (export_day) do update set
             source_url = excluded.source_url, fingerprint = excluded.fingerprint, row_count = excluded.row_count,
             bytes_read = excluded.bytes_read, unknown_columns = excluded.unknown_columns,
             load_count = ledger.load_count + 1, loaded_at = excluded.loaded_at,
-            billing_timezone = excluded.billing_timezone, kept_because = null, kept_at = null
+            billing_timezone = excluded.billing_timezone, grain = excluded.grain,
+            table_created_at = excluded.table_created_at, kept_because = null, kept_at = null
         returning load_count
         """,
         [
@@ -318,6 +389,8 @@ def _stamp_export_day(
             day.bytes_read,
             list(day.unknown_columns),
             stamp.billing_timezone,
+            stamp.grain,
+            stamp.table_created_at,
         ],
     ).fetchall()
     moved_clock = before is not None and before[0] not in (None, stamp.billing_timezone)

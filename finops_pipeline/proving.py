@@ -14,7 +14,7 @@ from finops_insights.claims import Template, check_template
 from finops_insights.facts import Fact, recomputed
 from finops_insights.recall import as_recall, recall_statement, sources_of
 from finops_pipeline.loading import copy_batches, extracted_rows
-from finops_pipeline.sources.base import BillingSource
+from finops_pipeline.sources.base import BillingSource, Grain
 from finops_warehouse import identities
 from finops_warehouse.errors import SourceError
 from finops_warehouse.identities import Difference, Held
@@ -45,21 +45,23 @@ class Proof:
         return not self.differences
 
 
-def prove(connection: psycopg.Connection, source: BillingSource, billing_timezone: str) -> Proof:
+def prove(connection: psycopg.Connection, source: BillingSource, billing_timezone: str, grain: Grain = "row") -> Proof:
     """Recompute source = raw = facts = rollups = months = invoices, and every figure of every text.
 
     Export days the source no longer holds, or holds in another state than was loaded, are differences too. Those that
     were kept on purpose are counted and cannot be compared with the source any more.
     """
     rows_of_ledger = connection.execute(
-        "select export_day, fingerprint, kept_at is not null from finops.export_day_ledger"
+        "select export_day, case when grain = %s then fingerprint else 'of another grain' end, kept_at is not null "
+        "from finops.export_day_ledger",
+        [grain],
     ).fetchall()
     held = source.partitions()
     kept = {day for day, _, is_kept in rows_of_ledger if is_kept and day not in held}
     loaded: dict[date, str] = {day: mark for day, mark, _ in rows_of_ledger if day not in kept}
     found: list[Difference] = []
     for day in sorted({*loaded, *held}):
-        found += _day_against_source(connection, source, day, held.get(day), loaded.get(day), billing_timezone)
+        found += _day_against_source(connection, source, day, held.get(day), loaded.get(day), billing_timezone, grain)
     checked = [
         identities.RAW_EQUALS_SOURCE,
         identities.FACTS_EQUAL_RAW,
@@ -80,7 +82,7 @@ def prove(connection: psycopg.Connection, source: BillingSource, billing_timezon
     other = identities.other_than_the_focus_export(connection)
     insights, wrong = _texts(connection)
     found += [*allocation, *identities.unsettled_invoices(connection), *moved, *other, *wrong]
-    [(rows,)] = connection.execute("select count(*) from finops.raw_charges").fetchall()
+    [(rows,)] = connection.execute("select coalesce(sum(charge_count), 0)::bigint from finops.raw_charges").fetchall()
     [(months, closed)] = connection.execute(
         "select count(*), count(*) filter (where closed_from <= current_date and invoice_total is not null) "
         "from finops.invoice_months"
@@ -142,6 +144,7 @@ def _day_against_source(
     held: str | None,
     loaded: str | None,
     billing_timezone: str,
+    grain: Grain,
 ) -> list[Difference]:
     where = f"export day {day}"
     if loaded is None:
@@ -151,7 +154,7 @@ def _day_against_source(
     if held != loaded:
         return [Difference("raw = source", where, "what was loaded", "another content: the source changed since")]
     try:
-        missing, surplus = _compare_rows(connection, source, day, billing_timezone)
+        missing, surplus = _compare_rows(connection, source, day, billing_timezone, grain)
     except SourceError as error:
         return [Difference("raw = source", where, "loaded rows", f"an export that can be read: {error}")]
     if missing or surplus:
@@ -160,10 +163,10 @@ def _day_against_source(
 
 
 def _compare_rows(
-    connection: psycopg.Connection, source: BillingSource, day: date, billing_timezone: str
+    connection: psycopg.Connection, source: BillingSource, day: date, billing_timezone: str, grain: Grain
 ) -> tuple[int, int]:
     """How many rows of the source are not in `raw_charges`, and how many there are not in the source."""
-    with extracted_rows(source, day, billing_timezone) as rows, connection.transaction():
+    with extracted_rows(source, day, billing_timezone, grain=grain) as rows, connection.transaction():
         connection.execute(
             "create temporary table source_rows (like finops.raw_charges including defaults) on commit drop"
         )

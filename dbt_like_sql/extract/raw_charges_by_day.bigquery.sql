@@ -12,7 +12,7 @@ owner: finops
 columns:
   credits: {description: "Of a charge that stays alone; others have their credits by type"}
   arrivals: {description: "What arrived when, by three hours of export_time: how a day becomes final is learned from it"}
-  repeated_cost: {description: "Billed cost of rows that are identical to an earlier one", unit: billing_currency}
+  repeated_cost: {description: "Billed cost of rows that are identical to an earlier one; NULL of a charge that stays alone", unit: billing_currency}
 */
 with exact as (
     select
@@ -317,7 +317,8 @@ added_up as (
 )
 
 select
-    * except (is_alone, paid_by),
+    * except (is_alone, paid_by, repeated_cost),
+    if(is_alone, null, repeated_cost) as repeated_cost,
     if(is_alone, paid_by, array(
         select as struct
             cast(null as string) as name, by_type.amount, cast(null as string) as full_name, cast(null as string) as id, by_type.type

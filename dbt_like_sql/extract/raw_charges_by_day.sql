@@ -2,7 +2,7 @@
 description: >-
   What the hours of a usage day add up to, with EXTRACT_GRAIN=day. DuckDB runs this over the charges of one export day
   that were copied row by row; where the export is a BigQuery table, raw_charges_by_day.bigquery.sql has BigQuery itself
-  add them up, to the same last digit. `charges` has the rows of raw_charges.
+  add them up, to the same last digit. `numbered` has the rows that raw_charges would have.
 grain: usage_day and all that tells charges apart but the hour; a commitment's charges stay alone
 partition: export_day
 dialect: duckdb
@@ -14,7 +14,7 @@ columns:
   export_time: {description: "When the last of them was exported"}
   credits: {description: "Of a charge that stays alone; others have their credits by type"}
   charge_count: {description: "How many rows of the export this row stands for"}
-  repeated_cost: {description: "Billed cost of rows that are identical to an earlier one", unit: billing_currency}
+  repeated_cost: {description: "Billed cost of rows that are identical to an earlier one; NULL of a charge that stays alone", unit: billing_currency}
 */
 with marked as (
     -- The fee of a commitment is spread over the charges it covers in proportion to each, and rounded: sums would be
@@ -24,11 +24,13 @@ with marked as (
         starts_with(lower(coalesce(sku_description, '')), 'commitment')
         or coalesce(credit_committed_usage_discount, 0) <> 0
         or coalesce(credit_committed_usage_discount_dollar_base, 0) <> 0 as is_alone
-    from charges
+    from numbered
 ),
 
 added_up as (
     select
+        any_value(export_day) as export_day,
+        null::text as extra,
         usage_day, billing_account_id, invoice_month, billing_currency, cost_type, invoice_publisher_type,
         service_id, service_name, sku_id, sku_description, sub_account_id, sub_account_name, project_number,
         project_ancestry_numbers, location, country, region, zone, currency_conversion_rate, consumed_unit,
@@ -59,7 +61,7 @@ added_up as (
         sum(cost_at_list_consumption_model) as cost_at_list_consumption_model,
         sum(consumed_quantity) as consumed_quantity,
         sum(pricing_quantity) as pricing_quantity,
-        count(*)::bigint as charge_count,
+        count(*)::integer as charge_count,
         sum(case when occurrence > 1 then billed_cost else 0 end) as repeated_cost
     from marked
     group by
@@ -78,6 +80,7 @@ added_up as (
 
 select
     * exclude (is_alone) replace (
+        case when not is_alone then repeated_cost end as repeated_cost,
         case when is_alone then credits else to_json(list_filter([
             {'name': null::text, 'amount': credit_other, 'full_name': null::text, 'id': null::text, 'type': null},
             {'name': null::text, 'amount': credit_committed_usage_discount, 'full_name': null::text, 'id': null::text, 'type': 'COMMITTED_USAGE_DISCOUNT'},

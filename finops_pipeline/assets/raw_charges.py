@@ -74,6 +74,8 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
                 billing_timezone=warehouse.settings.billing_timezone,
                 first_usage_day=warehouse.settings.first_day,
                 run_id=context.run.run_id,
+                grain=warehouse.settings.extract_grain,
+                table_created_at=found.facts.created_at,
             )
             context.log_event(
                 dg.AssetObservation(

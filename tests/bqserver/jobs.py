@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from bqserver.refusals import NotModelled, Refused
@@ -142,7 +143,13 @@ def _run(question: Question, reference: dict[str, str], configuration: dict[str,
         said = f"Query exceeded limit for bytes billed: {allowed}. {billed} or higher required."
         problem = {"reason": "bytesBilledLimitExceeded", "message": said}
         return Job(_resource(reference, configuration, nothing, problem), None)
-    rows = question.run()
+    try:
+        rows = question.run()
+    except duckdb.InvalidInputException as raised:
+        # ERROR() of the query itself. It was run, so it is billed.
+        told = {"query": {"totalBytesProcessed": str(processed), "totalBytesBilled": str(billed), "totalSlotMs": "1"}}
+        said = str(raised).removeprefix("Invalid Input Error: ")
+        return Job(_resource(reference, configuration, told, {"reason": "invalidQuery", "message": said}), None)
     slot_ms = 1 + processed // _MEBIBYTE
     statistics: dict[str, Any] = {
         "query": {

@@ -109,6 +109,7 @@ class Road:
             billing_timezone=self.timezone,
             first_usage_day=date(2024, 1, 1),
             run_id="test",
+            grain=self.grain,
         )
 
     def load_changed(self) -> list[date]:

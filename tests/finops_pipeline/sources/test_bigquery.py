@@ -87,7 +87,7 @@ def test_a_stream_broken_for_another_reason_is_reported_while_it_is_read(
     server.plan(Fault("ReadRows", "INTERNAL", after_rows=24576))
 
     with source_at(server).read(DAY) as opened:
-        assert next(opened.batches).num_rows == 16_384
+        assert next(opened.batches).num_rows == BATCH_ROWS
         with pytest.raises(SourceUnreachable):
             list(opened.batches)
 
