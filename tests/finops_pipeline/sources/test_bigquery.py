@@ -12,6 +12,7 @@ import pytest
 from bqserver import BigQueryServer, Fault
 
 from finops_pipeline.sources.bigquery import Access, BigQuerySource, TableName, patience
+from finops_pipeline.sources.contract import BATCH_ROWS
 from finops_warehouse.errors import (
     ExportDayVanished,
     FinopsError,
