@@ -76,27 +76,28 @@ class Jobs:
         if asked.get("destinationTable") or asked.get("writeDisposition"):
             raise NotModelled("a destination table")
         job_id = body["jobReference"].get("jobId") or uuid.uuid4().hex
-        question = Question(asked["query"], asked.get("queryParameters", []), self._tables)
-        reference = {"projectId": project, "jobId": job_id, "location": "US"}
+        location = body["jobReference"].get("location", "US")
+        question = Question(asked["query"], asked.get("queryParameters", []), self._tables, location)
+        reference = {"projectId": project, "jobId": job_id, "location": location}
         processed = question.processed_bytes
         if configuration.get("dryRun"):
             statistics = {"query": {"totalBytesProcessed": str(processed), "totalBytesBilled": "0"}}
             return _resource(reference, configuration, statistics)
         with self._lock:
             if (project, job_id) in self._jobs:
-                raise Refused(409, "duplicate", f"Already Exists: Job {project}:US.{job_id}")
+                raise Refused(409, "duplicate", f"Already Exists: Job {project}:{location}.{job_id}")
             job = _run(question, reference, configuration, processed)
             self._jobs[(project, job_id)] = job
         # The client has to come back for the outcome, as it has to with jobs that take their time.
         return job.resource | {"status": {"state": "RUNNING"}, "statistics": {}}
 
-    def get(self, project: str, job_id: str) -> dict[str, Any]:
+    def get(self, project: str, job_id: str, asked: Mapping[str, str]) -> dict[str, Any]:
         """The job as it is now."""
-        return self._found(project, job_id).resource
+        return self._found(project, job_id, asked).resource
 
     def results(self, project: str, job_id: str, asked: Mapping[str, str]) -> dict[str, Any]:
         """One page of its rows."""
-        job = self._found(project, job_id)
+        job = self._found(project, job_id, asked)
         if job.rows is None:
             problem = job.resource["status"]["errorResult"]
             raise Refused(400, problem["reason"], problem["message"])
@@ -128,10 +129,11 @@ class Jobs:
         with self._lock:
             self._jobs.clear()
 
-    def _found(self, project: str, job_id: str) -> Job:
+    def _found(self, project: str, job_id: str, asked: Mapping[str, str]) -> Job:
         job = self._jobs.get((project, job_id))
-        if job is None:
-            raise Refused(404, "notFound", f"Not found: Job {project}:US.{job_id}")
+        location = asked.get("location", "US")
+        if job is None or job.resource["jobReference"]["location"] != location:
+            raise Refused(404, "notFound", f"Not found: Job {project}:{location}.{job_id}")
         return job
 
 
@@ -180,7 +182,7 @@ def _resource(
         status |= {"errorResult": problem, "errors": [problem]}
     return {
         "kind": "bigquery#job",
-        "id": f"{reference['projectId']}:US.{reference['jobId']}",
+        "id": f"{reference['projectId']}:{reference['location']}.{reference['jobId']}",
         "jobReference": reference,
         "configuration": configuration | {"jobType": "QUERY"},
         "status": status,

@@ -119,7 +119,7 @@ class BigQueryServer:
         if method == "POST" and (found := _JOBS_PATH.fullmatch(path)):
             return self._jobs.insert(found["p"], body)
         if method == "GET" and (found := _JOB_PATH.fullmatch(path)):
-            return self._jobs.get(found["p"], found["job"])
+            return self._jobs.get(found["p"], found["job"], asked)
         if method == "GET" and (found := _RESULTS_PATH.fullmatch(path)):
             return self._jobs.results(found["p"], found["job"], asked)
         raise NotModelled(call)

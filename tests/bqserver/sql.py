@@ -43,7 +43,13 @@ class Scan:
 class Question:
     """One query, understood and not yet run. Raises `Refused` as BigQuery would and `NotModelled`."""
 
-    def __init__(self, text: str, parameters: list[dict[str, Any]], tables: Mapping[str, StoredTable]) -> None:
+    def __init__(
+        self,
+        text: str,
+        parameters: list[dict[str, Any]],
+        tables: Mapping[str, StoredTable],
+        location: str | None = None,
+    ) -> None:
         try:
             statements = sqlglot.parse(text, dialect="bigquery")
         except SqlglotError as wrong:
@@ -52,6 +58,7 @@ class Question:
             raise NotModelled("anything but one SELECT")
         self._tree = statements[0]
         self._tables = tables
+        self._location = location
         self._bind(parameters)
         _refuse_what_duckdb_would_answer_differently(self._tree)
         self.scans = list(self._scans())
@@ -106,10 +113,10 @@ class Question:
             if node.name.upper() == _INFORMATION_SCHEMA or (not node.db and node.name.lower() in ctes):
                 continue
             name = f"{node.catalog}.{node.db}.{node.name}"
-            if name not in self._tables:
+            table = self._tables.get(name)
+            if table is None or self._location not in {None, table.location}:
                 where = f"{node.catalog}:{node.db}.{node.name}"
-                raise Refused(404, "notFound", f"Not found: Table {where} was not found in location US")
-            table = self._tables[name]
+                raise Refused(404, "notFound", f"Not found: Table {where} was not found in location {self._location}")
             filters = _partition_filters(node)
             if table.require_partition_filter and not filters:
                 raise Refused(
@@ -132,7 +139,7 @@ class Question:
                 "last_modified_time": partition.last_modified,
             }
             for name, table in self._tables.items()
-            if name.rpartition(".")[0] == dataset
+            if name.rpartition(".")[0] == dataset and self._location in {None, table.location}
             for partition in table.partitions()
         ]
         columns: list[tuple[str, pa.DataType]] = [

@@ -8,7 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from google.api_core.exceptions import BadRequest, Conflict, GoogleAPICallError, InvalidArgument, MethodNotImplemented
+from google.api_core.exceptions import (
+    BadRequest,
+    Conflict,
+    GoogleAPICallError,
+    InvalidArgument,
+    MethodNotImplemented,
+    NotFound,
+)
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
@@ -53,12 +60,17 @@ def server(tmp_path: Path) -> Iterator[BigQueryServer]:
 @pytest.fixture
 def client(server: BigQueryServer) -> Iterator[bigquery.Client]:
     """Google's own."""
-    with bigquery.Client(
+    with connected(server) as running:
+        yield running
+
+
+def connected(server: BigQueryServer) -> bigquery.Client:
+    """Google's client, without credentials."""
+    return bigquery.Client(
         project="acme",
         credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
         client_options={"api_endpoint": server.api_endpoint},
-    ) as connected:
-        yield connected
+    )
 
 
 @pytest.fixture
@@ -204,6 +216,23 @@ def test_a_job_id_is_taken_once(client: bigquery.Client) -> None:
     with pytest.raises(Conflict):
         client.query(sql, job_id="mine", job_retry=None)
     assert client.get_job("mine").state == "DONE"
+
+
+def test_a_job_runs_where_its_table_is(tmp_path: Path) -> None:
+    """Asked elsewhere, BigQuery knows neither the table nor the job."""
+    (tmp_path / "export_day=2026-01-01").mkdir()
+    pq.write_table(pa.Table.from_pylist(DAY_ONE, COLUMNS), tmp_path / "export_day=2026-01-01" / "a.parquet")
+    with (
+        BigQueryServer({"acme.billing.eu": StoredTable(tmp_path, location="EU")}) as server,
+        connected(server) as client,
+    ):
+        job = client.query("SELECT units FROM `acme.billing.eu`", location="EU")
+
+        assert len(list(job.result())) == 2
+        with pytest.raises(NotFound):
+            client.query("SELECT units FROM `acme.billing.eu`", location="US")
+        with pytest.raises(NotFound):
+            client.get_job(job.job_id, location="US")
 
 
 def test_results_come_in_pages(client: bigquery.Client, server: BigQueryServer) -> None:

@@ -1,6 +1,7 @@
 """BigQuery through the unmodified Google clients: what is asked of it, what it costs, and how each refusal is said."""
 
 import socket
+import threading
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bqserver import BigQueryServer, Fault
+from bqserver import BigQueryServer, Fault, StoredTable
 
 from finops_pipeline.sources.bigquery import Access, BigQuerySource, TableName, patience
 from finops_pipeline.sources.contract import BATCH_ROWS
@@ -71,6 +72,27 @@ def test_several_streams_hold_every_row_once(server: BigQueryServer, source_at: 
 
     assert sorted(map(float, table["cost"].to_numpy())) == sorted([0.1 * (hour + 1) for hour in range(100)] * 300)
     assert server.requests.count("ReadRows@0") == 3
+
+
+def test_leaving_a_read_early_ends_every_stream(server: BigQueryServer, source_at: SourceAt) -> None:
+    """A load that fails for its own reasons must not leave threads that go on reading what is billed."""
+    with source_at(server, streams=3).read(DAY) as opened:
+        next(opened.batches)
+        assert [thread for thread in threading.enumerate() if thread.name.startswith("storage read")]
+
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("storage read")]
+
+
+@pytest.mark.parametrize("mode", ["storage", "query"])
+def test_a_table_in_europe_is_asked_there(
+    server: BigQueryServer, put: Put, charge: Charge, source_at: SourceAt, rows_of: RowsOf, mode: str
+) -> None:
+    """A job anywhere else would not find it."""
+    folder = put([charge(0)], export="europe").parent.parent
+    with BigQueryServer({"acme.billing.export": StoredTable(folder, location="EU")}) as europe:
+        source = source_at(europe, mode=mode)
+        assert list(source.partitions()) == [DAY]
+        assert rows_of(source).num_rows == 1
 
 
 def test_a_stream_that_keeps_breaking_is_reported(server: BigQueryServer, source_at: SourceAt, rows_of: RowsOf) -> None:
