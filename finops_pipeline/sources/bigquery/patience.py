@@ -29,7 +29,7 @@ def results_retry() -> "Retry":
         predicate=lambda failed: "jobRateLimitExceeded" in reasons(failed),
         initial=0.5,
         maximum=5.0,
-        timeout=PATIENCE_SECONDS,
+        timeout=QUERY_SECONDS,
     )
 
 

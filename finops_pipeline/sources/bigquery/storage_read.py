@@ -18,6 +18,7 @@ import pyarrow as pa
 from finops_pipeline.sources.base import Purse, Spend
 from finops_pipeline.sources.bigquery import patience
 from finops_pipeline.sources.bigquery.access import Access
+from finops_warehouse.errors import SourceUnreachable
 
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryReadClient
@@ -128,6 +129,8 @@ def _side_by_side(
     waiting: Queue[pa.RecordBatch | Exception | None] = Queue(maxsize=_PAGES_WAITING * max(1, len(names)))
     is_over = threading.Event()
 
+    from google.api_core.exceptions import NotFound
+
     def read(name: str) -> None:
         ending: Exception | None = None
         try:
@@ -138,6 +141,11 @@ def _side_by_side(
                 waiting.put(pa.ipc.read_record_batch(page, schema))
                 if is_over.is_set():
                     return
+        except NotFound as expired:
+            ending = SourceUnreachable(
+                "BigQuery has let go of what was being read: a query's result after a day, a read session after six "
+                f"hours. The day is read again from its start at the next attempt. {expired.message}"
+            )
         except Exception as failed:  # noqa: BLE001  raised again where the pages are consumed
             ending = failed
         waiting.put(ending)

@@ -109,8 +109,8 @@ MATRIX = [
         Fault("ReadRows", "NOT_FOUND", after_rows=8192),
         {INSERT: 1, "CreateReadSession": 1, "ReadRows": 1},
         mode="query",
-        error=UnknownTable,
-        said="BILLING_EXPORT_URL",
+        error=SourceUnreachable,
+        said="read again from its start",
     ),
     Row(
         "a table that is not there is asked for once",
@@ -234,6 +234,32 @@ def test_what_goes_wrong_is_asked_so_often_and_ends_so(
 
     assert requests_by_name(server, row.asked) == row.asked
     assert time.monotonic() - started < row.patience + 3
+
+
+def test_a_job_whose_answer_was_lost_is_found_again(
+    server: BigQueryServer,
+    source_at: Callable[..., BigQuerySource],
+    rows_of: Callable[..., pa.Table],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It runs and is billed, whether or not its answer came through: the next attempt is told that it exists."""
+    answer = server.answer
+    lost: list[str] = []
+
+    def lose_the_first(
+        call: str, body: dict[str, Any], asked: Mapping[str, str], authorization: str | None
+    ) -> tuple[int, dict[str, Any]]:
+        status, said = answer(call, body, asked, authorization)
+        if re.match(INSERT, call) and server.jobs and not lost:
+            lost.append(call)
+            return 503, {"error": {"code": 503, "message": "lost", "errors": [{"reason": "backendError"}]}}
+        return status, said
+
+    monkeypatch.setattr(server, "answer", lose_the_first)
+
+    assert rows_of(source_at(server, mode="query")).num_rows == ROWS
+    assert len(server.jobs) == 1
+    assert requests_by_name(server, {INSERT: 2}) == {INSERT: 2}
 
 
 def test_a_listing_that_expires_between_pages_is_asked_for_again_as_a_whole(

@@ -1,7 +1,7 @@
 """Reading by guarded queries: what is asked of BigQuery, what it may cost, and who is asked before."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,23 @@ def test_a_query_sent_again_is_the_same_job(server: BigQueryServer, source_at: S
         assert rows_of(source).num_rows == 20
 
     assert len([job for job in server.jobs if "start" in str(job.resource)]) == 1
+
+
+def test_a_job_that_failed_is_not_taken_up_again(server: BigQueryServer, source_at: SourceAt, rows_of: RowsOf) -> None:
+    """Whoever raises the cap that refused a query gets its rows, under the next id."""
+    refused = source_at(server, mode="query", max_bytes_billed=MINIMUM_BYTES_BILLED)
+    refused.partitions()
+    listing = len(server.jobs)
+    refused._queries = replace(refused._queries, max_bytes_billed=1)
+    with pytest.raises(SettingsError), refused.read(DAY):
+        pass
+
+    raised = source_at(server, mode="query")
+    raised.partitions()
+    assert rows_of(raised).num_rows == 20
+
+    failed, _, again = server.jobs[listing:]
+    assert failed.id.removesuffix("_0") == again.id.removesuffix("_1")
 
 
 def test_a_day_that_changed_is_another_job(
