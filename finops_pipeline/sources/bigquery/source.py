@@ -8,8 +8,10 @@ import re
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 import duckdb
@@ -49,6 +51,20 @@ FROM `{table}`
 WHERE _PARTITIONTIME >= @start AND _PARTITIONTIME < @end
 """
 _DAY_PARTITION = re.compile(r"\d{8}")
+_LISTING_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The days of a table, as long as the table is in the state it was in when they were listed."""
+
+    state: tuple[datetime | None, int | None, int | None]
+    good_until: float
+    days: dict[date, str]
+
+
+_listings: dict[tuple[TableName, Access], _Listing] = {}
+"""For the process: whoever looks for changes twice a minute opens a new source every time."""
 
 
 class BigQuerySource:
@@ -91,18 +107,19 @@ class BigQuerySource:
         return f"bigquery://{self._table}"
 
     def partitions(self) -> Mapping[date, str]:
-        """Every day that has rows. The fingerprint is their number and when BigQuery last changed them."""
-        from google.api_core.exceptions import Forbidden
+        """Every day that has rows. The fingerprint is their number and when BigQuery last changed them.
 
+        A table that says it has not changed since it was last asked is not asked again within the hour: what a table
+        says of itself is free, and to list its days is a query.
+        """
         with self._our_errors():
-            location = self._described().location
-            try:
-                self._fingerprints = self._listed_partitions(location)
-            except Forbidden as refused:
-                if is_out_of_quota(refused):
-                    raise
-                # Some organisations keep metadata views to themselves. The rows can be counted too, a column wide.
-                self._fingerprints = self._counted_partitions(location)
+            table = self._described()
+            state = (table.modified, table.num_rows, table.num_bytes)
+            listing = _listings.get((self._table, self._access))
+            if listing is None or listing.state != state or monotonic() > listing.good_until:
+                listing = _Listing(state, monotonic() + _LISTING_SECONDS, self._asked_partitions(table.location))
+                _listings[(self._table, self._access)] = listing
+        self._fingerprints = listing.days
         return self._fingerprints
 
     def facts(self) -> TableFacts:
@@ -185,6 +202,17 @@ class BigQuerySource:
             # A day whose content nobody has asked for may be another one by now: its job is never an earlier one.
             occasion=self._fingerprints.get(start) or uuid.uuid4().hex,
         )
+
+    def _asked_partitions(self, location: str | None) -> dict[date, str]:
+        from google.api_core.exceptions import Forbidden
+
+        try:
+            return self._listed_partitions(location)
+        except Forbidden as refused:
+            if is_out_of_quota(refused):
+                raise
+            # Some organisations keep metadata views to themselves. The rows can be counted too, a column wide.
+            return self._counted_partitions(location)
 
     def _listed_partitions(self, location: str | None) -> dict[date, str]:
         rows = self._queries.few_rows(

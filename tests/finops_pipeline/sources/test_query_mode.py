@@ -1,7 +1,8 @@
 """Reading by guarded queries: what is asked of BigQuery, what it may cost, and who is asked before."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,24 @@ def test_the_days_of_a_table_are_asked_for_under_the_same_guard(server: BigQuery
     assert purse.paid[0].billed_bytes == MINIMUM_BYTES_BILLED
 
 
+def test_a_table_that_has_not_changed_is_not_listed_again(
+    charge: Charge, put: Put, server: BigQueryServer, source_at: SourceAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says of itself is free; ten mebibytes twice a minute are a bill. Once an hour it is asked anyway."""
+    first = source_at(server).partitions()
+    assert source_at(server).partitions() == first
+    assert len(server.jobs) == 1
+
+    put([charge(24), charge(25)], day="2026-01-03")
+    assert source_at(server).partitions() != first
+    assert len(server.jobs) == 2
+
+    hour_later = time.monotonic() + 3601
+    monkeypatch.setattr("finops_pipeline.sources.bigquery.source.monotonic", lambda: hour_later)
+    source_at(server).partitions()
+    assert len(server.jobs) == 3
+
+
 def test_a_read_that_breaks_off_is_paid_for_as_far_as_it_came(
     charge: Charge, put: Put, bigquery_server: Callable[..., BigQueryServer], source_at: SourceAt
 ) -> None:
@@ -169,10 +188,9 @@ def test_a_query_sent_again_is_the_same_job(server: BigQueryServer, source_at: S
 
 def test_a_job_that_failed_is_not_taken_up_again(server: BigQueryServer, source_at: SourceAt, rows_of: RowsOf) -> None:
     """Whoever raises the cap that refused a query gets its rows, under the next id."""
-    refused = source_at(server, mode="query", max_bytes_billed=MINIMUM_BYTES_BILLED)
+    source_at(server).partitions()
+    refused = source_at(server, mode="query", max_bytes_billed=1)
     refused.partitions()
-    listing = len(server.jobs)
-    refused._queries = replace(refused._queries, max_bytes_billed=1)
     with pytest.raises(SettingsError), refused.read(DAY):
         pass
 
@@ -180,7 +198,7 @@ def test_a_job_that_failed_is_not_taken_up_again(server: BigQueryServer, source_
     raised.partitions()
     assert rows_of(raised).num_rows == 20
 
-    failed, _, again = server.jobs[listing:]
+    _, failed, again = server.jobs
     assert failed.id.removesuffix("_0") == again.id.removesuffix("_1")
 
 
@@ -220,7 +238,8 @@ def test_metadata_that_is_refused_is_counted_from_the_rows(
     assert job.processed_bytes == 21 * 8
     assert list(counted) == [DAY, NEXT_DAY]
     assert counted[DAY].startswith("counted 20@2026-01-0")
-    assert set(counted.values()).isdisjoint(source_at(server).partitions().values())
+    put([charge(24), charge(25)], day="2026-01-03")
+    assert source_at(server).partitions()[DAY] != counted[DAY]
 
 
 def test_a_table_that_may_not_be_read_at_all_is_said_so(server: BigQueryServer, source_at: SourceAt) -> None:
