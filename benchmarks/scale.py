@@ -97,7 +97,7 @@ async def answers(settings: Settings, dsn: str) -> dict[str, float]:
     questions: dict[str, dict[str, str | list[str]]] = {
         "three months by service": {"granularity": "monthly", "group_by": "service"},
         "30 days by project": {"granularity": "daily", "group_by": "project", "top": "10"},
-        "three months by SKU and region": {"granularity": "monthly", "group_by": ["sku", "region"], "top": "20"},
+        "three months by SKU": {"granularity": "monthly", "group_by": "sku", "top": "20"},
     }
     app = create_app(dsn, settings)
     found = {}

@@ -33,7 +33,7 @@ class LedgerPurse:
 
     def __init__(self, settings: Settings, run_id: str) -> None:
         self._settings = settings
-        self._run_id = run_id
+        self.run_id = run_id
         self._planned: dict[tuple[str, str, date | None], int] = {}
         self._done: list[Spend] = []
 
@@ -51,7 +51,7 @@ class LedgerPurse:
                 from finops.source_spending
                 where spent_at >= now() - interval '1 day' or run_id = %(run)s
                 """,
-                {"run": self._run_id},
+                {"run": self.run_id},
             ).fetchall()
             self._refuse("BIGQUERY_MAX_USD_PER_RUN", self._settings.bigquery_max_usd_per_run, of_run, usd, planned)
             self._refuse("BIGQUERY_MAX_USD_PER_DAY", self._settings.bigquery_max_usd_per_day, of_day, usd, planned)
@@ -59,7 +59,7 @@ class LedgerPurse:
                 "insert into finops.source_spending "
                 "(run_id, kind, purpose, export_day, estimated_bytes, estimated_usd) "
                 "values (%s, %s, %s, %s, %s, %s) returning spending_id",
-                [self._run_id, planned.kind, planned.purpose, planned.export_day, planned.estimated_bytes, usd],
+                [self.run_id, planned.kind, planned.purpose, planned.export_day, planned.estimated_bytes, usd],
             ).fetchall()
         self._planned[(planned.kind, planned.purpose, planned.export_day)] = spending_id
 

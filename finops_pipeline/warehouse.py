@@ -34,9 +34,9 @@ class Warehouse(dg.ConfigurableResource["Warehouse"]):
         """Who pays for what a run reads."""
         return LedgerPurse(self.settings, run_id)
 
-    def source(self, purse: Purse, run_label: str | None = None) -> BillingSource:
+    def source(self, purse: LedgerPurse) -> BillingSource:
         """The billing export. Raises as `source_from` does."""
-        return source_from(self.settings, purse, run_label)
+        return source_from(self.settings, purse, purse.run_id)
 
 
 def quiet_days(settings: Settings) -> frozenset[date]:
