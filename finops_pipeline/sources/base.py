@@ -38,7 +38,10 @@ class Purse(Protocol):
         """Raises `BudgetReached` when what is planned would cross a budget. Called before anything is billed."""
 
     def pay(self, done: Spend) -> None:
-        """Note what was billed. Called for what failed half-way too, since it is billed all the same."""
+        """Note what was billed. Called for what failed half-way too, since it is billed all the same.
+
+        A job that is found again, because its answer was lost, is paid again under the same `job_id`.
+        """
 
 
 class OpenPurse:

@@ -106,7 +106,7 @@ class GuardedQueries:
             purpose=f"fetch the result of: {query.purpose}",
             export_day=query.export_day,
         ) as opened:
-            yield opened
+            yield replace(opened, billed_bytes=opened.billed_bytes + (job.total_bytes_billed or 0))
 
     def _finished(
         self,

@@ -169,7 +169,7 @@ class BigQuerySource:
                     "expire: BigQuery deletes them for good."
                 )
             grain: Grain = "row" if self._added_up_in is None else "day"
-            yield ExportDayRead(chain([first], batches), unknown, rows.estimated_bytes, grain)
+            yield ExportDayRead(chain([first], batches), unknown, rows.billed_bytes, grain)
 
     def _opened(self, table: "bigquery.Table", export_day: date) -> AbstractContextManager[OpenedRows]:
         """The rows of one day as the table has them, or what BigQuery adds them up to."""

@@ -34,7 +34,8 @@ class OpenedRows:
 
     schema: pa.Schema
     pages: Iterator[pa.RecordBatch]
-    estimated_bytes: int
+    billed_bytes: int
+    """What they are billed for when they are read to the end."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -81,6 +82,26 @@ def test_leaving_a_read_early_ends_every_stream(server: BigQueryServer, source_a
         assert [thread for thread in threading.enumerate() if thread.name.startswith("storage read")]
 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("storage read")]
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_reader_that_takes_its_time_is_not_flooded(
+    charge: Charge, put: Put, bigquery_server: Serve, source_at: SourceAt, streams: int
+) -> None:
+    """However large the day, only a few pages of each stream are decoded ahead of whoever loads it."""
+    path = put([charge(hour) for hour in range(100)])
+    rows = pa.concat_tables([pq.read_table(path, partitioning=None)] * 3000)
+    pq.write_table(rows, path)
+    whole = rows.nbytes
+    del rows
+    source = source_at(bigquery_server(path.parent.parent), streams=streams)
+
+    before = pa.total_allocated_bytes()
+    with source.read(DAY) as opened:
+        next(opened.batches)
+        time.sleep(1.0)
+        assert pa.total_allocated_bytes() - before < whole * 2 / 3
+        assert sum(batch.num_rows for batch in opened.batches) == 300_000 - BATCH_ROWS
 
 
 @pytest.mark.parametrize("mode", ["storage", "query"])

@@ -55,9 +55,11 @@ def test_a_day_read_by_query_costs_its_own_bytes(
     server: BigQueryServer, source_at: Callable[..., BigQuerySource], rows_of: Callable[..., pa.Table]
 ) -> None:
     """The bounds are constants beside the bare column; anything else would read every partition."""
-    assert rows_of(source_at(server, mode="query"), READ_DAY).num_rows == 100
+    with source_at(server, mode="query").read(READ_DAY) as opened:
+        assert sum(batch.num_rows for batch in opened.batches) == 100
 
     [job] = server.jobs
+    assert MINIMUM_BYTES_BILLED < opened.bytes_read < 2 * MINIMUM_BYTES_BILLED
     assert job.processed_bytes * DAYS == server.full_scan_bytes(TABLE)
     assert job.billed_bytes == MINIMUM_BYTES_BILLED
 
