@@ -132,7 +132,7 @@ class BigQuerySource:
     def estimate(self, export_days: Iterable[date]) -> Spend:
         """The bytes that reading these days would be billed for; asking is free.
 
-        By queries, up to 10 MiB a day more than they will be: each is billed for that at least.
+        By queries, up to 10 MiB more for each further day in a row: each of them is billed for that at least.
         """
         windows = _windows(export_days)
         with self._our_errors():
@@ -146,7 +146,7 @@ class BigQuerySource:
                 return Spend("storage_read", "read export days", None, estimated_bytes=size)
             size = sum(
                 self._queries.estimated_bytes(self._query(table, start, end), table.location)
-                + (end - start).days * MINIMUM_BYTES_BILLED
+                + ((end - start).days - 1) * MINIMUM_BYTES_BILLED
                 for start, end in windows
             )
             return Spend("query", "read export days", None, estimated_bytes=size)

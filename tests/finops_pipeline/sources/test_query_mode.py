@@ -280,3 +280,5 @@ def test_an_estimate_runs_no_job_and_asks_once_for_days_in_a_row(
     assert server.jobs == []
     assert asked == 2
     assert both.estimated_bytes > one.estimated_bytes > 0
+    if mode == "query":
+        assert (both.estimated_bytes, one.estimated_bytes) == (2 * MINIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED)
