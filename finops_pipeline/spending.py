@@ -24,7 +24,7 @@ def estimated_usd(settings: Settings, kind: str, size: int) -> Decimal:
 
 def is_billed(settings: Settings) -> bool:
     """Whether anybody bills for reading the export: BigQuery does, files cost nothing."""
-    return (settings.billing_export_url or "").startswith("bigquery://")
+    return "bigquery://" in (settings.billing_export_url or "")
 
 
 class LedgerPurse:

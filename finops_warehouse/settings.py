@@ -210,7 +210,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _endpoints_need_bigquery(self) -> Self:
-        is_bigquery = (self.billing_export_url or "").startswith("bigquery://")
+        is_bigquery = "bigquery://" in (self.billing_export_url or "")  # it may hold several URLs
         if (self.bigquery_api_endpoint or self.bigquery_storage_endpoint) and not is_bigquery:
             raise ValueError(
                 "BIGQUERY_API_ENDPOINT or BIGQUERY_STORAGE_ENDPOINT is set but BILLING_EXPORT_URL is not bigquery://…"

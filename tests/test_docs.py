@@ -104,7 +104,9 @@ def test_every_table_is_described() -> None:
 
     parts = {"charges", "focus_cost_and_usage"}  # text in other models, and a view
     assert described == {table.name for table in metadata.tables.values()} | parts
-    assert {path.stem for path in (TOP / "dbt_like_sql").rglob("*.sql")} <= described
+    # What adds up hours, in two dialects, fills raw_charges as well.
+    added_up = {"raw_charges_by_day", "raw_charges_by_day.bigquery"}
+    assert {path.stem for path in (TOP / "dbt_like_sql").rglob("*.sql")} <= described | added_up
 
 
 def test_a_block_of_shell_is_run_by_a_test_or_says_what_it_needs() -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 import httpx
+import psycopg
 import pytest
 
 from finops_api.observability import configure_logging
@@ -52,8 +53,6 @@ def test_a_fault_is_logged_with_its_traceback_and_without_its_values(
     spoilt: str, api_over: Callable[..., httpx.Client], capsys: pytest.CaptureFixture[str], log_format: str
 ) -> None:
     """Local variables hold passwords and names; a traceback that prints them puts those into every log store."""
-    import psycopg
-
     with psycopg.connect(spoilt, autocommit=True) as connection:
         connection.execute("drop table finops.cost_by_service_daily")
     configure_logging(Settings.model_validate({"log_format": log_format}))
@@ -95,6 +94,28 @@ def test_metrics_say_how_far_the_tables_are(built: str, api_over: Callable[..., 
     assert "finops_complete_through_timestamp_seconds 1.7922816e+09" in told  # 2026-10-18, midnight UTC
     assert "finops_usage_days_behind 0.0" in told
     assert "finops_partitions_parked 0.0" in told
+
+
+def test_metrics_say_what_reading_the_export_was_billed_for(
+    database_url: str, api_over: Callable[..., httpx.Client]
+) -> None:
+    """Queries and reads apart; what has not ended counts by its estimate of money."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "insert into finops.source_spending "
+            "(run_id, kind, purpose, estimated_bytes, billed_bytes, slot_ms, estimated_usd) values "
+            "('a', 'query', 'list', 5, 10, 1500, 0.25), ('a', 'storage_read', 'read', 7, 7, 0, 0.5), "
+            "('b', 'storage_read', 'read', 100, null, null, 2)"
+        )
+
+    told = dict(line.split(" ") for line in api_over(database_url).get("/metrics").text.splitlines() if line[0] != "#")
+
+    assert {name: float(value) for name, value in told.items() if name.startswith("finops_source")} == {
+        "finops_source_queried_bytes": 10,
+        "finops_source_read_bytes": 7,
+        "finops_source_slot_seconds": 1.5,
+        "finops_source_estimated_usd": 2.75,
+    }
 
 
 def test_two_applications_in_one_process_count_for_themselves(
