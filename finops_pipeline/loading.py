@@ -7,7 +7,7 @@ memory. Rows are never matched or de-duplicated: the export has no row id, and t
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -39,9 +39,10 @@ JSONB_COLUMNS = frozenset(
 MEMORY_MB = 128
 """What DuckDB may take while a day is read and copied; the rest of the process, mostly imports, takes about 150 MB."""
 
-THREADS = 2  # one more takes 40 MB more and gives nothing: the source is read by one
+THREADS = 2  # each takes 50 MB, and one of three would wait: a source's batches come one after the other
 BATCH_ROWS = 4_096
-FILE_GROUP_ROWS = 4_096  # what is collected, by each thread, before it is written; at 122,880 a day took 600 MB
+FILE_GROUP_ROWS = 4_096  # what each thread collects before it is written; with 122,880 a day took 200 MB more
+GROUPS_PER_FILE = 64  # what is where in a file is held while it is read: 60 MB for two million rows in one file
 
 UNNAMED = ("export_day", "row_hash", "occurrence", "usage_day", "charge_count", "repeated_cost")
 """What does not go into the hash of a row: where it stands, for how many, and what the billing time zone can change."""
@@ -102,20 +103,45 @@ AS_EXTRACTED = f"""
     from billing_export
 """  # noqa: S608 -- the names are our own columns'
 
+# Only rows that are not alone need counting; sorting every row of a big day would cost more than the load.
+OCCURRENCES = """
+    create or replace temporary table occurrences as
+    with repeated as (select row_hash from charges group by row_hash having count(*) > 1)
+    select file_index, file_row_number, (row_number() over (partition by row_hash))::integer as occurrence
+    from charges semi join repeated using (row_hash)
+"""
 WITH_OCCURRENCE = """
-    with repeated as (select row_hash from charges group by row_hash having count(*) > 1),
-    numbered as (
-        -- Only rows that are not alone need counting; sorting every row of a big day would cost more than the load.
-        select file_row_number, row_number() over (partition by row_hash) as nth
-        from charges semi join repeated using (row_hash)
-    )
-    select charges.* exclude (file_row_number), coalesce(numbered.nth, 1)::integer as occurrence
-    from charges left join numbered using (file_row_number)
+    select charges.* exclude (file_index, file_row_number), coalesce(occurrence, 1) as occurrence
+    from charges left join occurrences using (file_index, file_row_number)
 """
 
 
 Arrival = dict[str, Any]
 """What an export day brought for a usage day, account, service, ..., as counted in the source."""
+
+
+@dataclass(frozen=True)
+class CheckedDay:
+    """An export day that was read to its end, every value of it checked. To be closed: it has a folder of its own."""
+
+    export_day: date
+    billing_timezone: str
+    grain: Grain
+    arrivals: list[Arrival]
+    unknown_columns: tuple[str, ...]
+    bytes_read: int
+    scratch: duckdb.DuckDBPyConnection
+    """Its view `charges` has the rows of the day at this grain."""
+    opened: ExitStack
+
+    def rows(self) -> pa.RecordBatchReader:
+        """The rows as `raw_charges` is to hold them."""
+        rows: pa.RecordBatchReader = self.scratch.sql(WITH_OCCURRENCE).to_arrow_reader(BATCH_ROWS)
+        return rows
+
+    def close(self) -> None:
+        """Remove what was read."""
+        self.opened.close()
 
 
 @dataclass(frozen=True)
@@ -153,69 +179,106 @@ def load_export_day(
     again. Raises a `SourceError` when the source cannot be read as it is and `ProofFailed` when what arrived
     is not what was sent; the tables are then as before.
     """
-    with _checked(source, export_day, billing_timezone, grain, memory_mb) as (scratch, day):
-        arrived = EACH_CHARGE if day.grain == "row" else ADDED_UP_BEFORE
-        arrivals = scratch.sql(ARRIVALS.format(arrived=arrived)).to_arrow_table().to_pylist()
-        _refuse_days_without_partition(arrivals, first_usage_day, export_day)
-        ensure_month(connection, "raw_charges", export_day)
-        with connection.transaction():
-            stamp = Stamp(export_day, source.url, fingerprint, billing_timezone, grain, table_created_at)
-            return _replace(connection, scratch, arrivals, day, stamp, run_id)
+    day = read_export_day(source, export_day, billing_timezone, grain=grain, memory_mb=memory_mb)
+    with closing(day):
+        return replace_export_day(
+            connection,
+            day,
+            source_url=source.url,
+            fingerprint=fingerprint,
+            table_created_at=table_created_at,
+            first_usage_day=first_usage_day,
+            run_id=run_id,
+        )
 
 
-@contextmanager
-def extracted_rows(
+def read_export_day(
     source: BillingSource,
     export_day: date,
     billing_timezone: str,
     *,
     grain: Grain = "row",
     memory_mb: int = MEMORY_MB,
-) -> Iterator[pa.RecordBatchReader]:
-    """The rows of an export day as `raw_charges` would hold them. Raises as `load_export_day` does."""
-    with _checked(source, export_day, billing_timezone, grain, memory_mb) as (scratch, _):
-        yield scratch.sql(WITH_OCCURRENCE).to_arrow_reader(BATCH_ROWS)
+    threads: int = THREADS,
+) -> CheckedDay:
+    """Read an export day to its end, into a folder of its own. Raises a `SourceError` when it cannot be as it is."""
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="finops-load-")))
+        scratch = opened.enter_context(closing(duckdb.connect()))
+        scratch.execute("set timezone = 'UTC'")
+        scratch.execute(f"set memory_limit = '{memory_mb}MB'")
+        scratch.execute(f"set threads = {threads}")
+        scratch.execute("set preserve_insertion_order = false")  # a row is named by what it holds
+        scratch.execute(f"set temp_directory = '{folder}'")
+        with source.read(export_day) as day:
+            _read_to_the_end(scratch, day, folder / "exported", export_day, billing_timezone)
+        scratch.execute("set threads = 1")  # encoding is what copying waits for
+        if day.grain == "day":
+            _view(scratch, "added_up_before", folder / "exported")
+            scratch.execute("create view charges as select * exclude (arrivals) from added_up_before")
+        else:
+            _view(scratch, "exported", folder / "exported")
+            scratch.execute("create view charges as from exported")
+        scratch.execute(OCCURRENCES)
+        if grain == "day" and day.grain == "row":
+            _add_up(scratch, folder / "by_day")
+        arrived = EACH_CHARGE if day.grain == "row" else ADDED_UP_BEFORE
+        arrivals = scratch.sql(ARRIVALS.format(arrived=arrived)).to_arrow_table().to_pylist()
+        return CheckedDay(
+            export_day,
+            billing_timezone,
+            grain,
+            arrivals,
+            day.unknown_columns,
+            day.bytes_read,
+            scratch,
+            opened.pop_all(),
+        )
+
+
+def replace_export_day(
+    connection: psycopg.Connection,
+    day: CheckedDay,
+    *,
+    source_url: str,
+    fingerprint: str,
+    table_created_at: datetime | None,
+    first_usage_day: date,
+    run_id: str,
+) -> Loaded:
+    """Put what was read in the place of what `raw_charges` holds for that day. Raises as `load_export_day` does."""
+    _refuse_days_without_partition(day.arrivals, first_usage_day, day.export_day)
+    ensure_month(connection, "raw_charges", day.export_day)
+    stamp = Stamp(day.export_day, source_url, fingerprint, day.billing_timezone, day.grain, table_created_at)
+    with connection.transaction():
+        return _replace(connection, day, stamp, run_id)
 
 
 @contextmanager
-def _checked(
-    source: BillingSource, export_day: date, billing_timezone: str, grain: Grain, memory_mb: int
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, ExportDayRead]]:
-    """A scratch database whose view `charges` is the whole export day at this grain, every value of it checked.
-
-    What arrived when is read off `exported`, its rows as they were exported, or off `added_up_before`.
-    """
-    with tempfile.TemporaryDirectory(prefix="finops-load-") as folder, closing(duckdb.connect()) as scratch:
-        scratch.execute("set timezone = 'UTC'")
-        scratch.execute(f"set memory_limit = '{memory_mb}MB'")
-        scratch.execute(f"set threads = {THREADS}")
-        scratch.execute("set preserve_insertion_order = false")  # a row is named by what it holds
-        scratch.execute(f"set temp_directory = '{folder}'")
-        file = Path(folder, "charges.parquet")
-        with source.read(export_day) as day:
-            _read_to_the_end(scratch, day, file, export_day, billing_timezone)
-        exported = f"read_parquet('{file}', file_row_number = true)"
-        if day.grain == "day":
-            scratch.execute(f"create view added_up_before as from {exported}")
-            scratch.execute("create view charges as select * exclude (arrivals) from added_up_before")
-        else:
-            scratch.execute(f"create view exported as from {exported}")
-            scratch.execute(f"create view charges as from {exported}")
-        if grain == "day" and day.grain == "row":
-            _add_up(scratch, Path(folder, "by_day.parquet"))
-        yield scratch, day
+def extracted_rows(
+    source: BillingSource, export_day: date, billing_timezone: str, *, grain: Grain = "row"
+) -> Iterator[pa.RecordBatchReader]:
+    """The rows of an export day as `raw_charges` would hold them. Raises as `load_export_day` does."""
+    with closing(read_export_day(source, export_day, billing_timezone, grain=grain)) as day:
+        yield day.rows()
 
 
-def _add_up(scratch: duckdb.DuckDBPyConnection, file: Path) -> None:
+def _view(scratch: duckdb.DuckDBPyConnection, name: str, folder: Path) -> None:
+    """Make `name` the rows of the files in `folder`, each with where it stands."""
+    files = f"read_parquet('{folder}/*.parquet')"
+    scratch.execute(f"create or replace view {name} as select *, file_index, file_row_number from {files}")  # noqa: S608 -- ours
+
+
+def _add_up(scratch: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Make `charges` what its hours add up to."""
     scratch.execute(f"create view numbered as {WITH_OCCURRENCE.replace('charges', 'exported')}")
-    by_day = sql_model("extract", "raw_charges_by_day").query
-    _write(scratch, by_day, file, {})
-    scratch.execute(f"create or replace view charges as from read_parquet('{file}', file_row_number = true)")
+    _write(scratch, sql_model("extract", "raw_charges_by_day").query, folder, {})
+    _view(scratch, "charges", folder)
+    scratch.execute(OCCURRENCES)
 
 
 def _read_to_the_end(
-    scratch: duckdb.DuckDBPyConnection, day: ExportDayRead, file: Path, export_day: date, billing_timezone: str
+    scratch: duckdb.DuckDBPyConnection, day: ExportDayRead, folder: Path, export_day: date, billing_timezone: str
 ) -> None:
     refused: list[SourceError] = []
 
@@ -230,10 +293,12 @@ def _read_to_the_end(
         first = next(day.batches, pa.RecordBatch.from_pylist([], EXPORT_SCHEMA))
         scratch.register("billing_export", pa.RecordBatchReader.from_batches(first.schema, chain([first], batches())))
         if day.grain == "day":
-            _write(scratch, AS_EXTRACTED, file, {"export_day": export_day})
+            _write(scratch, AS_EXTRACTED, folder, {"export_day": export_day})
         else:
             extract = sql_model("extract", "raw_charges").query
-            _write(scratch, extract, file, {"export_day": export_day, "billing_timezone": billing_timezone})
+            _write(scratch, extract, folder, {"export_day": export_day, "billing_timezone": billing_timezone})
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error as error:
         if refused:
             raise refused[0] from None
@@ -246,11 +311,12 @@ def _read_to_the_end(
         scratch.unregister("billing_export")
 
 
-def _write(scratch: duckdb.DuckDBPyConnection, rows: str, file: Path, parameters: dict[str, Any]) -> None:
-    """Write `rows` to `file`, each with the hash that names it."""
+def _write(scratch: duckdb.DuckDBPyConnection, rows: str, folder: Path, parameters: dict[str, Any]) -> None:
+    """Write `rows` to files in `folder`, each with the hash that names it."""
     scratch.execute(
-        f"copy (select {ROW_HASH} as row_hash, * from ({rows})) to '{file}' "  # noqa: S608 -- a file of ours
-        f"(format parquet, compression uncompressed, row_group_size {FILE_GROUP_ROWS})",
+        f"copy (select {ROW_HASH} as row_hash, * from ({rows})) to '{folder}' "  # noqa: S608 -- a folder of ours
+        f"(format parquet, compression uncompressed, row_group_size {FILE_GROUP_ROWS}, "
+        f"row_groups_per_file {GROUPS_PER_FILE})",
         parameters,
     )
 
@@ -276,14 +342,7 @@ class Stamp:
     table_created_at: datetime | None
 
 
-def _replace(
-    connection: psycopg.Connection,
-    scratch: duckdb.DuckDBPyConnection,
-    arrivals: list[Arrival],
-    day: ExportDayRead,
-    stamp: Stamp,
-    run_id: str,
-) -> Loaded:
+def _replace(connection: psycopg.Connection, day: CheckedDay, stamp: Stamp, run_id: str) -> Loaded:
     """Old rows out, new rows in, ledger moved: all of it visible at once, or nothing."""
     export_day, key = stamp.export_day, stamp.export_day.isoformat()
     ledger.lock_partition(connection, "raw_charges", export_day.toordinal())
@@ -291,24 +350,22 @@ def _replace(
         "select usage_day from finops.usage_day_arrivals where export_day = %s", [export_day]
     ).fetchall()
     connection.execute("delete from finops.raw_charges where export_day = %s", [export_day])
-    _copy(connection, scratch)
-    _prove_raw_equals_source(connection, scratch, export_day)
-    _replace_arrivals(connection, arrivals, export_day)
-    row_count = sum(row["charge_count"] for row in arrivals)
+    rows = day.rows()
+    copy_batches(connection, "finops.raw_charges", rows.schema, rows)
+    _prove_raw_equals_source(connection, day.scratch, export_day)
+    _replace_arrivals(connection, day.arrivals, export_day)
+    row_count = sum(row["charge_count"] for row in day.arrivals)
     load_count, moved_clock = _stamp_export_day(connection, day, stamp, row_count)
-    touched = sorted({usage_day for (usage_day,) in before} | {row["usage_day"] for row in arrivals})
-    corrected = {row["usage_day"] for row in arrivals if row["correction_count"]}
+    touched = sorted({usage_day for (usage_day,) in before} | {row["usage_day"] for row in day.arrivals})
+    corrected = {row["usage_day"] for row in day.arrivals if row["correction_count"]}
     again = "rule change" if moved_clock else "re-export"
     causes = {d: again if load_count > 1 else "correction" if d in corrected else "late usage" for d in touched}
-    totals = scratch.execute("select billing_currency, sum(billed_cost) from charges group by 1 order by 1").fetchall()
+    totals = day.scratch.execute(
+        "select billing_currency, sum(billed_cost) from charges group by 1 order by 1"
+    ).fetchall()
     ledger.touch_usage_days(connection, causes, export_day)
     version = ledger.materialised(connection, "raw_charges", key, load_count, row_count, run_id)
     return Loaded(export_day, row_count, dict(totals), tuple(touched), day.unknown_columns, day.bytes_read, version)
-
-
-def _copy(connection: psycopg.Connection, scratch: duckdb.DuckDBPyConnection) -> None:
-    rows = scratch.sql(WITH_OCCURRENCE).to_arrow_reader(BATCH_ROWS)
-    copy_batches(connection, "finops.raw_charges", rows.schema, rows)
 
 
 def copy_batches(
@@ -362,7 +419,7 @@ def _replace_arrivals(connection: psycopg.Connection, arrivals: list[Arrival], e
 
 
 def _stamp_export_day(
-    connection: psycopg.Connection, day: ExportDayRead, stamp: Stamp, row_count: int
+    connection: psycopg.Connection, day: CheckedDay, stamp: Stamp, row_count: int
 ) -> tuple[int, bool]:
     """Note what was loaded. Returns how often this export day has been, and whether its usage days are cut anew."""
     before = connection.execute(

@@ -22,7 +22,7 @@ from finops_warehouse.errors import SettingsError
 
 OUR_PREFIXES = (
     *("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DATABASE_", "DATABASE_", "EXTRACT_"),
-    *("COMPLETE_", "INVOICES_"),
+    *("COMPLETE_", "INVOICES_", "LOAD_"),
 )
 """A variable that begins so and is none of ours was most likely meant to be."""
 
@@ -101,6 +101,10 @@ class Settings(BaseSettings):
 
     extract_grain: Literal["row", "day"] = "row"
     """How much of the export is copied: `row` keeps every charge, `day` what the hours of a usage day add up to."""
+
+    load_memory_mb: int = Field(default=128, ge=128)
+    """What DuckDB may take in memory while an export day is read; the rest goes to disk. A load as a whole takes up to
+    270 MB more, whatever the day's size."""
 
     google_application_credentials: Path | None = None
     """Service account key file for BigQuery. Unset: the machine's own Google identity."""

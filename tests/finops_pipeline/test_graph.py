@@ -310,7 +310,7 @@ def test_a_lost_database_fails_the_run_and_blames_no_day(
     def gone(*_: object, **__: object) -> None:
         raise psycopg.OperationalError("the connection is lost")
 
-    monkeypatch.setattr(loading, "_copy", gone)
+    monkeypatch.setattr(loading, "copy_batches", gone)
     result = run(instance, "load_export_days", ["2026-08-02"])
 
     assert not result.success

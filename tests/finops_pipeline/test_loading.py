@@ -234,6 +234,18 @@ def test_a_day_that_vanished_is_not_taken_for_an_empty_one(export: Export, road:
     assert road.total() == 1
 
 
+def test_a_day_restated_to_nothing_is_emptied(export: Export, road: Road) -> None:
+    """Google took every charge of the day back: the old ones must not stay because there is nothing in their place."""
+    export.write("2026-09-11", [charge(1)])
+    road.walk()
+    export.write("2026-09-11", [])
+
+    loaded = road.load("2026-09-11")
+
+    assert (loaded.row_count, loaded.touched_usage_days) == (0, (date(2026, 9, 10),))
+    assert road.total("raw_charges") is None
+
+
 def test_charges_before_the_first_partition_are_refused(export: Export, road: Road) -> None:
     """A usage day Dagster has no partition for could never be built: say so when it is loaded, not later."""
     export.write("2026-09-11", [charge(1, start="2023-12-31T20:00")])

@@ -28,6 +28,7 @@ WRONG = [
     ("BILLING_TIMEZONE", f"../{SECRET}", "America/Los_Angeles"),
     ("BILLING_START_DAY", f"yesterday {SECRET}", "date"),
     ("EXTRACT_GRAIN", SECRET, "row"),
+    ("LOAD_MEMORY_MB", "64", "greater than or equal to 128"),
     ("BIGQUERY_MAX_BYTES_BILLED", "0", "greater than 0"),
     ("BIGQUERY_MAX_BYTES_BILLED", SECRET, "integer"),
     ("BIGQUERY_API_ENDPOINT", f"http://{SECRET}.example.com:9050", "this machine"),

@@ -1,0 +1,43 @@
+"""Reading the next export day while the one before is copied: PostgreSQL works on one core, we on another.
+
+No more than one day is read and one copied at a time. Each is still replaced in a transaction of its own, in the order
+they were asked for, and what went wrong while a day was read is raised when that day's turn comes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from datetime import date
+
+from finops_pipeline.loading import THREADS, CheckedDay
+
+Take = Callable[[date], CheckedDay]
+
+
+@contextmanager
+def reading_ahead(days: Sequence[date], read: Callable[[date, int], CheckedDay]) -> Iterator[Take]:
+    """A function that gives each of `days`, in their order. Raises what `read`, given a day and threads, raised for it.
+
+    Who takes a day closes it. What was read and not taken is closed at the end.
+    """
+    waiting = iter(days)
+    begun: dict[date, Future[CheckedDay]] = {}
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
+
+        def begin_next(threads: int) -> None:
+            for day in waiting:
+                begun[day] = reader.submit(read, day, threads)
+                return
+
+        def take(day: date) -> CheckedDay:
+            wait([begun[day]])
+            begin_next(threads=1)  # the other core copies
+            return begun.pop(day).result()
+
+        begin_next(THREADS)
+        try:
+            yield take
+        finally:
+            for future in begun.values():
+                if not future.cancel() and future.exception() is None:
+                    future.result().close()
