@@ -212,7 +212,6 @@ def read_export_day(
         scratch.execute(f"set temp_directory = '{folder}'")
         with source.read(export_day) as day:
             _read_to_the_end(scratch, day, folder / "exported", export_day, billing_timezone)
-        scratch.execute("set threads = 1")  # encoding is what copying waits for
         if day.grain == "day":
             _view(scratch, "added_up_before", folder / "exported")
             scratch.execute("create view charges as select * exclude (arrivals) from added_up_before")
@@ -224,6 +223,7 @@ def read_export_day(
             _add_up(scratch, folder / "by_day")
         arrived = EACH_CHARGE if day.grain == "row" else ADDED_UP_BEFORE
         arrivals = scratch.sql(ARRIVALS.format(arrived=arrived)).to_arrow_table().to_pylist()
+        scratch.execute("set threads = 1")  # from here on encoding is what is waited for
         return CheckedDay(
             export_day,
             billing_timezone,

@@ -1,6 +1,10 @@
 """From the export into raw_charges: exact, whole, in one piece, or not at all."""
 
 import math
+import os
+import signal
+import subprocess
+import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -277,6 +281,49 @@ def test_a_connection_lost_while_copying_leaves_the_old_day(
     with psycopg.connect(road.connection.info.dsn + f" password={road.connection.info.password}") as other:
         assert other.execute("select cost from finops.raw_charges").fetchall() == [(1,)]
         assert other.execute("select max(source_version) from finops.usage_day_ledger").fetchall() == [(1,)]
+
+
+LOAD_UNTIL_KILLED = """
+import os, signal, sys
+from datetime import date
+from pathlib import Path
+import psycopg
+from finops_pipeline import loading
+from finops_pipeline.sources.files import FilesSource
+
+def until_killed(connection, table, schema, batches):
+    def two_batches():
+        yield next(batches)
+        yield next(batches)
+        os.kill(os.getpid(), signal.SIGKILL)
+    copy_batches(connection, table, schema, two_batches())
+
+copy_batches, loading.copy_batches = loading.copy_batches, until_killed
+loading.BATCH_ROWS = 100
+with psycopg.connect(os.environ["DSN"], autocommit=True) as connection:
+    loading.load_export_day(
+        connection, FilesSource(Path(sys.argv[1])), date(2026, 9, 11), fingerprint="x", run_id="killed",
+        billing_timezone="America/Los_Angeles", first_usage_day=date(2024, 1, 1),
+    )
+"""
+
+
+def test_a_load_killed_between_batches_leaves_the_old_day_and_can_be_repeated(export: Export, road: Road) -> None:
+    """The machine takes the process away in the middle of the day: no half day, and the next load is exact."""
+    export.write("2026-09-11", [charge(1)])
+    road.walk()
+    before = road.contents(["raw_charges", "usage_day_ledger", "export_day_ledger"])
+    export.write("2026-09-11", [charge(0.1, sku=f"sku {n}") for n in range(3000)])
+    dsn = f"{road.connection.info.dsn} password={road.connection.info.password}"
+
+    killed = subprocess.run(
+        [sys.executable, "-c", LOAD_UNTIL_KILLED, str(export.folder)], env={**os.environ, "DSN": dsn}, check=False
+    )
+
+    assert killed.returncode == -signal.SIGKILL
+    assert road.contents(list(before)) == before
+    road.walk()
+    assert road.total("raw_charges") == road.total("cost_by_service_daily") == Decimal(300)
 
 
 def test_reloading_a_day_touches_the_days_it_held_and_holds(export: Export, road: Road) -> None:
