@@ -1,30 +1,75 @@
 """How fast Arrow becomes `raw_charges`, against the fastest way PostgreSQL has: COPY of a ready binary file.
 
-Both go into the same table with the same index, one after the other in each round, so that whatever else the
-machine does falls on both. Prints rows/s and ratios; the ratio to keep is the median over the rounds.
+All ways go into the same table with the same index, one after the other in each round, so that whatever else the
+machine does falls on all of them. Prints, for each, the median over the rounds of rows/s against that COPY, and the
+memory the process took at most. pandas takes part where it is installed; the product does not need it.
 
     make bench            or    .venv/bin/python -m benchmarks.load [rows]
 """
 
+import importlib
+import importlib.util
+import resource
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import date, timedelta
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psycopg
 import pyarrow as pa
+import sqlalchemy as sa
 
 from benchmarks.warehouse import warehouse
-from finops_pipeline.loading import copy_batches, extracted_rows, load_export_day
+from finops_pipeline.loading import (
+    BATCH_ROWS,
+    CheckedDay,
+    copy_batches,
+    extracted_rows,
+    load_export_day,
+    read_export_day,
+    replace_export_day,
+)
+from finops_pipeline.reading_ahead import reading_ahead
 from finops_pipeline.sample_export import write_sample_export
+from finops_pipeline.sources import open_source
+from finops_pipeline.sources.base import BillingSource
 from finops_pipeline.sources.files import FilesSource
+from finops_warehouse.database import connect_to, warehouse_dsn
 from finops_warehouse.partitions import ensure_month
+from finops_warehouse.settings import Settings, sqlalchemy_url
 
-ROUNDS = 3
+ROUNDS = 5
 TIMEZONE = "America/Los_Angeles"
 DAY = date(2026, 10, 20)
+SEVERAL = [DAY - timedelta(days=back) for back in range(4)]
+TABLE = "acme.billing.gcp_billing_export_resource_v1_01A7C3"
+"""What the test server calls the sample."""
+
+SERVE = """
+import sys
+from pathlib import Path
+from bqserver import BigQueryServer
+with BigQueryServer({sys.argv[1]: Path(sys.argv[2])}) as server:
+    print(server.api_endpoint, server.storage_endpoint, flush=True)
+    sys.stdin.read()
+"""
+WRITE = """
+import sys
+from datetime import date
+from pathlib import Path
+from finops_pipeline.sample_export import write_sample_export
+last = date.fromisoformat(sys.argv[3])
+export = write_sample_export(Path(sys.argv[1]), days=3, rows_per_day=int(sys.argv[2]), seed=1, last_export_day=last)
+print(export.table_dir)
+"""
+
+PANDAS_ROWS = 5_000  # at its pace the whole day would take a minute a round
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -34,55 +79,201 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+@contextmanager
+def served(folder: Path) -> Iterator[BillingSource]:
+    """The export behind the test server's Storage Read, which runs in a process of its own as Google's does."""
+    tests = Path(__file__).resolve().parent.parent / "tests"
+    command = [sys.executable, "-c", SERVE, TABLE, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tests) as server:
+        assert server.stdout is not None
+        rest, storage = server.stdout.readline().split()
+        yield open_source(
+            f"bigquery://{TABLE}?mode=storage", bigquery_api_endpoint=rest, bigquery_storage_endpoint=storage
+        )
+        server.communicate()
+
+
+def stream(dsn: str, file: Path, told: Connection) -> None:
+    """A process of its own: copy the charges in `file` each time it is told to, until it is told to end."""
+    with pa.OSFile(str(file), "rb") as opened:
+        charges = pa.ipc.open_file(opened).read_all()
+    with closing(connect_to(dsn, autocommit=True)) as connection:
+        told.send("ready")
+        while table := told.recv():
+            copy_batches(connection, table, charges.schema, iter(charges.to_batches(BATCH_ROWS)))
+            told.send("done")
+
+
+@contextmanager
+def two_streams(dsn: str, charges: pa.Table, folder: Path) -> Iterator[Callable[[str], None]]:
+    """A function that copies `charges` into a table in two halves, by two processes at once."""
+    context = get_context("spawn")
+    half = charges.num_rows // 2
+    processes, ends = [], []
+    for number, part in enumerate((charges.slice(0, half), charges.slice(half))):
+        file = folder / f"half {number}.arrow"
+        with pa.OSFile(str(file), "wb") as opened, pa.ipc.new_file(opened, part.schema) as writer:
+            writer.write_table(part)
+        here, there = context.Pipe()
+        process = context.Process(target=stream, args=(dsn, file, there))
+        process.start()
+        ends.append(here)
+        processes.append(process)
+
+    def tell(table: str | None) -> None:
+        for end in ends:
+            end.send(table)
+
+    def copy(table: str) -> None:
+        tell(table)
+        for end in ends:
+            end.recv()
+
+    for end in ends:
+        end.recv()
+    yield copy
+    tell(None)
+    for process in processes:
+        process.join()
+
+
+def load_one_by_one(connection: psycopg.Connection, source: BillingSource, days: list[date]) -> None:
+    """Load days as they come, each to its end."""
+    for day in days:
+        load_export_day(
+            connection, source, day, fingerprint="x", billing_timezone=TIMEZONE,
+            first_usage_day=date(2024, 1, 1), run_id="bench",
+        )  # fmt: skip
+
+
+def load_ahead(connection: psycopg.Connection, source: BillingSource, days: list[date]) -> None:
+    """Load days as a run does: the next is read while one is copied."""
+
+    def read(day: date, threads: int) -> CheckedDay:
+        return read_export_day(source, day, TIMEZONE, threads=threads)
+
+    with reading_ahead(days, read) as take:
+        for day in days:
+            with closing(take(day)) as checked:
+                replace_export_day(
+                    connection, checked, source_url=source.url, fingerprint="x", table_created_at=None,
+                    first_usage_day=date(2024, 1, 1), run_id="bench",
+                )  # fmt: skip
+
+
+def by_pandas(dsn: str, charges: pa.Table) -> Callable[[], object]:
+    """`DataFrame.to_sql` of the first rows, as pandas does it when nothing is said."""
+    frame = charges.slice(0, PANDAS_ROWS).to_pandas()
+    engine = sa.create_engine(sqlalchemy_url(dsn, "psycopg"))
+    return lambda: frame.to_sql("by_pandas", engine, schema="finops", if_exists="replace", index=False)
+
+
+def by_dlt(dsn: str, charges: pa.Table, folder: Path) -> Callable[[], object]:
+    """A dlt pipeline of the Arrow table, without its copy on disk between."""
+    dlt = importlib.import_module("dlt")
+    pipeline = dlt.pipeline(
+        "bench", pipelines_dir=str(folder / "dlt"), dataset_name="by_dlt", destination=dlt.destinations.postgres(dsn)
+    )
+    return lambda: pipeline.run(charges, table_name="charges", write_disposition="replace")
+
+
 def main(rows: int) -> None:
     """Measure and print."""
     with warehouse() as (connection, folder):
-        # The second day of an export is its first full one.
-        export = write_sample_export(folder / "export", days=2, rows_per_day=rows, seed=1, last_export_day=DAY)
-        source = FilesSource(export.table_dir)
+        dsn = warehouse_dsn(Settings(finops_home=folder))
+        export = write_sample_export(
+            folder / "export", days=len(SEVERAL) + 1, rows_per_day=rows, seed=1, last_export_day=DAY
+        )  # the first day of an export is no full one
+        files = FilesSource(export.table_dir)
         ensure_month(connection, "raw_charges", DAY)
-        with extracted_rows(source, DAY, TIMEZONE) as reader:
+        with extracted_rows(files, DAY, TIMEZONE) as reader:
             charges = reader.read_all()
-        copy_batches(connection, "finops.raw_charges", charges.schema, iter(charges.to_batches(16_384)))
+        connection.execute("create unlogged table finops.staged (like finops.raw_charges including defaults)")
         ready = folder / "ready.bin"
         ready.touch()
         ready.chmod(0o666)  # the server writes and reads it itself, as the user it runs as
         columns = ", ".join(charges.schema.names)
+        copy_batches(connection, "finops.raw_charges", charges.schema, iter(charges.to_batches(BATCH_ROWS)))
         connection.execute(f"copy (select {columns} from finops.raw_charges) to '{ready}' (format binary)")
 
-        def limit() -> None:
-            connection.execute(f"copy finops.raw_charges ({columns}) from '{ready}' (format binary)")
+        with two_streams(dsn, charges, folder) as in_two, served(export.table_dir) as bigquery:
 
-        def arrow() -> None:
-            copy_batches(connection, "finops.raw_charges", charges.schema, iter(charges.to_batches(16_384)))
+            def limit() -> None:
+                connection.execute(f"copy finops.raw_charges ({columns}) from '{ready}' (format binary)")
 
-        def whole_load() -> None:
-            load_export_day(
-                connection, source, DAY, fingerprint="x", billing_timezone=TIMEZONE,
-                first_usage_day=date(2024, 1, 1), run_id="bench",
-            )  # fmt: skip
+            def one_stream() -> None:
+                copy_batches(connection, "finops.raw_charges", charges.schema, iter(charges.to_batches(BATCH_ROWS)))
 
-        ratios: dict[str, list[float]] = {"Arrow to raw_charges": [], "file to raw_charges, checked": []}
-        for number in range(1, ROUNDS + 1):
-            times = {}
-            for name, work in (("limit", limit), *zip(ratios, (arrow, whole_load), strict=True)):
-                empty(connection)
-                times[name] = seconds(work)
-            told = ", ".join(f"{name} {charges.num_rows / took:,.0f} rows/s" for name, took in times.items())
-            print(f"round {number}: {told}")
-            for name, found in ratios.items():
-                found.append(times["limit"] / times[name])
+            def staged() -> None:
+                in_two("finops.staged")
+                connection.execute(f"insert into finops.raw_charges ({columns}) select {columns} from finops.staged")
+
+            several = sum(sum(batch.num_rows for batch in day_of(files, day)) for day in SEVERAL)
+            ways: dict[str, tuple[int, Callable[[], object]]] = {
+                "limit": (charges.num_rows, limit),
+                "Arrow, one stream": (charges.num_rows, one_stream),
+                "Arrow, two streams": (charges.num_rows, lambda: in_two("finops.raw_charges")),
+                "Arrow, two streams, staged for one transaction": (charges.num_rows, staged),
+                "a day of files, checked": (charges.num_rows, lambda: load_one_by_one(connection, files, [DAY])),
+                "days of files, checked, one read ahead": (several, lambda: load_ahead(connection, files, SEVERAL)),
+                "a day of BigQuery, checked": (charges.num_rows, lambda: load_one_by_one(connection, bigquery, [DAY])),
+            }
+            if importlib.util.find_spec("dlt"):
+                ways["dlt"] = (charges.num_rows, by_dlt(dsn, charges, folder))
+            if importlib.util.find_spec("pandas"):
+                ways["pandas to_sql"] = (PANDAS_ROWS, by_pandas(dsn, charges))
+            measure(connection, ways)
         print(f"{charges.num_rows:,} rows, {len(charges.schema.names)} columns, pyarrow {pa.__version__}")
-        for name, found in ratios.items():
-            print(f"{name}: {statistics.median(found):.2f} of server-side COPY of a ready binary file")
-        Path(ready).unlink()
+        for name in ("dlt", "pandas"):
+            if not importlib.util.find_spec(name):
+                print(f"{name} is not installed here and was left out")
+
+
+def day_of(source: BillingSource, day: date) -> list[pa.RecordBatch]:
+    """The batches of a day."""
+    with source.read(day) as read:
+        return list(read.batches)
+
+
+def measure(connection: psycopg.Connection, ways: dict[str, tuple[int, Callable[[], object]]]) -> None:
+    """Go every way in each round, and print how fast each is against the first."""
+    ratios: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(1, ROUNDS + 1):
+        speed = {}
+        for name, (rows, work) in ways.items():
+            empty(connection)
+            speed[name] = rows / seconds(work)
+        print(
+            f"round {number}: " + ", ".join(f"{name} {found:,.0f} rows/s" for name, found in speed.items()), flush=True
+        )
+        for name, found in speed.items():
+            ratios[name].append(found / speed["limit"])
+    for name, kept in ratios.items():
+        print(f"{name}: {statistics.median(kept):.2f} ({min(kept):.2f} to {max(kept):.2f})")
 
 
 def empty(connection: psycopg.Connection) -> None:
     """The same start for everybody: no rows, no dead rows, nothing waiting to be written."""
-    connection.execute("truncate finops.raw_charges")
+    connection.execute("truncate finops.raw_charges, finops.staged")
     connection.execute("checkpoint")
 
 
+def memory(rows: int) -> None:
+    """Load two days in a process that does nothing else, and print what it took."""
+    with warehouse() as (connection, folder):
+        command = [sys.executable, "-c", WRITE, str(folder / "export"), str(rows), DAY.isoformat()]
+        table_dir = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        source = FilesSource(Path(table_dir))
+        days = sorted(source.partitions())[1:]
+        load_ahead(connection, source, days)
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"{len(days)} days of about {rows:,} rows: {taken} MB at most")
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000)
+    if sys.argv[1:2] == ["memory"]:
+        memory(int(sys.argv[2]))
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000)
+        for size in (200_000, 2_000_000):
+            subprocess.run([sys.executable, "-m", "benchmarks.load", "memory", str(size)], check=True)

@@ -11,6 +11,9 @@ from datetime import date
 
 from finops_pipeline.loading import THREADS, CheckedDay
 
+MEMORY_TO_READ_AHEAD_MB = 256
+"""Two days at once, each with half: a process that loads days of two million rows then takes 480 MB instead of 370."""
+
 Take = Callable[[date], CheckedDay]
 
 

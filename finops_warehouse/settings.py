@@ -103,8 +103,8 @@ class Settings(BaseSettings):
     """How much of the export is copied: `row` keeps every charge, `day` what the hours of a usage day add up to."""
 
     load_memory_mb: int = Field(default=128, ge=128)
-    """What DuckDB may take in memory while an export day is read; the rest goes to disk. A load as a whole takes up to
-    270 MB more, whatever the day's size."""
+    """What DuckDB may take in memory while export days are read; a load as a whole takes up to 270 MB more, whatever
+    the day's size. From 256 on, the next day of a run is read while one is copied."""
 
     google_application_credentials: Path | None = None
     """Service account key file for BigQuery. Unset: the machine's own Google identity."""

@@ -317,7 +317,9 @@ def test_a_load_killed_between_batches_leaves_the_old_day_and_can_be_repeated(ex
     dsn = f"{road.connection.info.dsn} password={road.connection.info.password}"
 
     killed = subprocess.run(
-        [sys.executable, "-c", LOAD_UNTIL_KILLED, str(export.folder)], env={**os.environ, "DSN": dsn}, check=False
+        [sys.executable, "-c", LOAD_UNTIL_KILLED, str(export.folder)],
+        env={**os.environ, "DSN": dsn, "TMPDIR": str(export.folder)},
+        check=False,
     )
 
     assert killed.returncode == -signal.SIGKILL
