@@ -1,13 +1,13 @@
-"""How does it grow? The same 92 days with 1, 10 and 100 million charges, copied by EXTRACT_GRAIN=day, and read.
+"""How does it grow? The same 92 days with more and more charges, copied by EXTRACT_GRAIN=day, and read.
 
 For each size: how many rows PostgreSQL holds of how many charges, how long they take to load and to build, how large
 the database is, what rebuilding the busiest day costs, and how long the API takes for what a dashboard asks first. The
 sums are compared with those of the export, which DuckDB adds up by itself.
 
-    .venv/bin/python -m benchmarks.scale [charges ...]
+    make bench            or    .venv/bin/python -m benchmarks.scale [charges ...]
 
-Run by hand: 100 million charges take most of an hour, 10 GB for the export and memory for one day. The results of one
-run are in benchmarks/results/scale.md.
+A million charges unless told otherwise. 1000000 10000000 100000000 is the curve in benchmarks/results/scale.md; it is
+run by hand, since the last of them takes most of an hour.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from finops_warehouse.dimensions import default_rules
 from finops_warehouse.settings import Settings
 from finops_warehouse.sql_models import sql_model
 
-SIZES = (1_000_000, 10_000_000, 100_000_000)
+DEFAULT_SIZE = 1_000_000
 LAST_DAY = date(2026, 10, 31)
 DAYS = 92
 ROUNDS = 5
@@ -158,5 +158,5 @@ def measure(wanted: int) -> None:
 
 
 if __name__ == "__main__":
-    for size in map(int, sys.argv[1:]) if len(sys.argv) > 1 else SIZES:
+    for size in [int(given) for given in sys.argv[1:]] or [DEFAULT_SIZE]:
         measure(size)
