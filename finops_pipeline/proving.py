@@ -20,6 +20,7 @@ from finops_warehouse.errors import SourceError
 from finops_warehouse.identities import Difference, Held
 
 FACTS = TypeAdapter(dict[str, Fact])
+OTHER_GRAIN = "of another grain"
 TEXTS_AT_ONCE = 25
 """So that one statement recalls a few hundred figures, and not tens of thousands."""
 
@@ -52,9 +53,9 @@ def prove(connection: psycopg.Connection, source: BillingSource, billing_timezon
     were kept on purpose are counted and cannot be compared with the source any more.
     """
     rows_of_ledger = connection.execute(
-        "select export_day, case when grain = %s then fingerprint else 'of another grain' end, kept_at is not null "
+        "select export_day, case when grain = %s then fingerprint else %s end, kept_at is not null "
         "from finops.export_day_ledger",
-        [grain],
+        [grain, OTHER_GRAIN],
     ).fetchall()
     held = source.partitions()
     kept = {day for day, _, is_kept in rows_of_ledger if is_kept and day not in held}
@@ -151,6 +152,10 @@ def _day_against_source(
         return [Difference("raw = source", where, "not loaded", "the source's rows")]
     if held is None:
         return [Difference("raw = source", where, "loaded rows", "nothing: the source no longer holds that day")]
+    if loaded == OTHER_GRAIN:
+        return [
+            Difference("raw = source", where, "rows of another EXTRACT_GRAIN", "those that `finops sync` would load")
+        ]
     if held != loaded:
         return [Difference("raw = source", where, "what was loaded", "another content: the source changed since")]
     try:
