@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import date
 
-from finops_pipeline.loading import THREADS, CheckedDay
+from finops_pipeline.loading import CheckedDay
 
 MEMORY_TO_READ_AHEAD_MB = 256
 """Two days at once, each with half: a process that loads days of two million rows then takes 480 MB instead of 370."""
@@ -18,8 +18,8 @@ Take = Callable[[date], CheckedDay]
 
 
 @contextmanager
-def reading_ahead(days: Sequence[date], read: Callable[[date, int], CheckedDay]) -> Iterator[Take]:
-    """A function that gives each of `days`, in their order. Raises what `read`, given a day and threads, raised for it.
+def reading_ahead(days: Sequence[date], read: Callable[[date], CheckedDay]) -> Iterator[Take]:
+    """A function that gives each of `days`, in their order. Raises what `read` raised for it.
 
     Who takes a day closes it. What was read and not taken is closed at the end.
     """
@@ -27,17 +27,17 @@ def reading_ahead(days: Sequence[date], read: Callable[[date, int], CheckedDay])
     begun: dict[date, Future[CheckedDay]] = {}
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
 
-        def begin_next(threads: int) -> None:
+        def begin_next() -> None:
             for day in waiting:
-                begun[day] = reader.submit(read, day, threads)
+                begun[day] = reader.submit(read, day)
                 return
 
         def take(day: date) -> CheckedDay:
             wait([begun[day]])
-            begin_next(threads=1)  # the other core copies
+            begin_next()
             return begun.pop(day).result()
 
-        begin_next(THREADS)
+        begin_next()
         try:
             yield take
         finally:

@@ -13,7 +13,7 @@ import dagster as dg
 from finops_pipeline.assets.days import Metadata, amounts, build_each
 from finops_pipeline.assets.sql_assets import table_metadata
 from finops_pipeline.export_days import held_export_days
-from finops_pipeline.loading import THREADS, CheckedDay, Loaded, read_export_day, replace_export_day
+from finops_pipeline.loading import CheckedDay, Loaded, read_export_day, replace_export_day
 from finops_pipeline.partitions import MAX_DAYS_PER_RUN, export_days, export_days_that_may_hold, usage_days
 from finops_pipeline.reading_ahead import MEMORY_TO_READ_AHEAD_MB, Take, reading_ahead
 from finops_pipeline.spending import LedgerPurse
@@ -64,14 +64,13 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
         settings = warehouse.settings
         reads_ahead = settings.load_memory_mb >= MEMORY_TO_READ_AHEAD_MB
 
-        def read(day: date, threads: int) -> CheckedDay:
+        def read(day: date) -> CheckedDay:
             return read_export_day(
                 source,
                 day,
                 settings.billing_timezone,
                 grain=settings.extract_grain,
                 memory_mb=settings.load_memory_mb // 2 if reads_ahead else settings.load_memory_mb,
-                threads=threads,
             )
 
         def load(key: str, take: Take) -> Metadata:
@@ -103,8 +102,7 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
             return _metadata(loaded) | _spent(purse, day)
 
         days = [day for key in context.partition_keys if (day := date.fromisoformat(key)) in held]
-        in_turn = nullcontext(partial(read, threads=THREADS))
-        with reading_ahead(days, read) if reads_ahead else in_turn as take:
+        with reading_ahead(days, read) if reads_ahead else nullcontext(read) as take:
             build_each(context, connection, partial(load, take=take))
 
 

@@ -17,7 +17,7 @@ from duckdb.sqltypes import DuckDBPyType
 
 from finops_warehouse.errors import BadValue, MissingColumn, WrongColumnType
 
-BATCH_ROWS = 4_096
+BATCH_ROWS = 2_048
 """No batch a source yields is longer. A row is about 1 KB, and half a dozen batches are held at once on the way."""
 
 REQUIRED_COLUMNS = frozenset(

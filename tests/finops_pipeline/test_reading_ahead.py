@@ -22,9 +22,8 @@ class Reader:
         self.open: set[date] = set()
         self.reads = threading.Semaphore(0)
 
-    def read(self, day: date, threads: int) -> CheckedDay:
+    def read(self, day: date) -> CheckedDay:
         """As `read_export_day` does."""
-        assert threads > 0
         self.begun.append(day)
         self.reads.release()
         if day == self.spoilt:
