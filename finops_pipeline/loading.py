@@ -43,6 +43,7 @@ THREADS = 2  # each takes 50 MB, and one of three would wait: a source's batches
 BATCH_ROWS = 4_096
 FILE_GROUP_ROWS = 4_096  # what each thread collects before it is written; with 122,880 a day took 200 MB more
 GROUPS_PER_FILE = 64  # what is where in a file is held while it is read: 60 MB for two million rows in one file
+ADDED_UP_PER_MB = 1_000  # rows: a million at once, by fifty columns, do not always fit into 128 MB
 
 UNNAMED = ("export_day", "row_hash", "occurrence", "usage_day", "charge_count", "repeated_cost")
 """What does not go into the hash of a row: where it stands, for how many, and what the billing time zone can change."""
@@ -221,7 +222,7 @@ def read_export_day(
             scratch.execute("create view charges as from exported")
         scratch.execute(OCCURRENCES)
         if grain == "day" and day.grain == "row":
-            _add_up(scratch, folder / "by_day")
+            _add_up(scratch, folder / "by_day", memory_mb)
         arrived = EACH_CHARGE if day.grain == "row" else ADDED_UP_BEFORE
         arrivals = scratch.sql(ARRIVALS.format(arrived=arrived)).to_arrow_table().to_pylist()
         scratch.execute(f"set memory_limit = '{memory_mb // 2}MB'")  # the next day may be read meanwhile
@@ -266,14 +267,21 @@ def extracted_rows(
 
 def _view(scratch: duckdb.DuckDBPyConnection, name: str, folder: Path) -> None:
     """Make `name` the rows of the files in `folder`, each with where it stands."""
-    files = f"read_parquet('{folder}/*.parquet')"
+    files = f"read_parquet('{folder}/**/*.parquet')"
     scratch.execute(f"create or replace view {name} as select *, file_index, file_row_number from {files}")  # noqa: S608 -- ours
 
 
-def _add_up(scratch: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Make `charges` what its hours add up to."""
-    scratch.execute(f"create view numbered as {WITH_OCCURRENCE.replace('charges', 'exported')}")
-    _write(scratch, sql_model("extract", "raw_charges_by_day").query, folder, {})
+def _add_up(scratch: duckdb.DuckDBPyConnection, folder: Path, memory_mb: int) -> None:
+    """Make `charges` what its hours add up to: in turns, each of a share of the resources, that fit into memory."""
+    [(rows,)] = scratch.execute("select count(*) from exported").fetchall()
+    turns = 1 + rows // (ADDED_UP_PER_MB * memory_mb)
+    folder.mkdir()
+    for turn in range(turns):
+        scratch.execute(
+            f"create or replace view numbered as {WITH_OCCURRENCE.replace('charges', 'exported')} "
+            f"where hash(sku_id, sub_account_id, resource_name) % {turns} = {turn}"
+        )
+        _write(scratch, sql_model("extract", "raw_charges_by_day").query, folder / str(turn), {})
     _view(scratch, "charges", folder)
     scratch.execute(OCCURRENCES)
 

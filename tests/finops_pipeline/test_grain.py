@@ -11,6 +11,7 @@ import pytest
 from bqserver import BigQueryServer
 from helpers.road import TABLES, Export, Road, charge
 
+from finops_pipeline import loading
 from finops_pipeline.loading import extracted_rows
 from finops_pipeline.proving import prove
 from finops_pipeline.sample_export import SampleExport, write_sample_export
@@ -93,6 +94,17 @@ def test_both_engines_add_up_to_the_same_rows(schema: str, tmp_path: Path, added
         ours = rows_of(files, day.isoformat())
         assert rows_of(bigquery, day.isoformat()) == ours
         assert len(ours) > 100
+
+
+def test_a_day_that_does_not_fit_into_memory_is_added_up_in_turns(
+    sample: SampleExport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million rows by fifty columns: each turn takes a share of the resources, and no group is cut in two."""
+    at_once = rows_of(FilesSource(sample.table_dir), DAYS[0])
+
+    monkeypatch.setattr(loading, "ADDED_UP_PER_MB", 1)
+
+    assert rows_of(FilesSource(sample.table_dir), DAYS[0]) == at_once
 
 
 def hours(**changes: Any) -> list[dict[str, Any]]:  # noqa: ANN401
