@@ -7,7 +7,7 @@
   x NotAllowed                   401   a token is needed
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NotYet                       503   asking again later may work
-    - DatabaseUnreachable, SchemaMissing, NothingLoaded
+    - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica
 """
 
 from collections.abc import Mapping
@@ -116,6 +116,10 @@ class DatabaseUnreachable(NotYet):
 
 class SchemaMissing(NotYet):
     """The warehouse answers and has not been migrated yet."""
+
+
+class ReadReplica(NotYet):
+    """What was sent has to be written, and this API reads a replica."""
 
 
 class NothingLoaded(NotYet):

@@ -74,13 +74,18 @@ def _explained(error: psycopg.OperationalError, dsn: str) -> WarehouseError:
 def init_db(settings: Settings) -> None:
     """Bring the warehouse to this release's schema: tables by Alembic migrations and nothing else, and the FOCUS view.
 
-    Raises `NewerSchema` when a newer release has already migrated it: nothing is changed then.
+    A read replica is left as it is: it has the schema of its primary. Raises `NewerSchema` when a newer release has
+    already migrated it: nothing is changed then; and `WarehouseError` for a replica whose primary is not migrated yet.
     """
     engine = sa.create_engine(
         sqlalchemy_url(warehouse_dsn(settings), "psycopg"), echo=settings.sqlalchemy_echo, poolclass=sa.NullPool
     )
     connect(settings).close()  # an operator's error for what would be a driver's
     with engine.connect() as connection:
+        if connection.scalar(sa.text("select pg_is_in_recovery()")):
+            _refuse_newer(connection)
+            _refuse_replica_of_older(connection)
+            return
         # Two processes that start together would both find an empty database.
         connection.execute(sa.text("select pg_advisory_lock(hashtext('finops.migrations'))"))
         connection.commit()
@@ -114,6 +119,15 @@ def _refuse_newer(connection: sa.Connection) -> None:
         raise NewerSchema(
             f"The database stands at migration {revision!r}, which this release does not know: a newer release "
             "migrated it. Upgrade this installation, or restore the database from before that release."
+        )
+
+
+def _refuse_replica_of_older(connection: sa.Connection) -> None:
+    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    if schema_revision(connection) != newest:
+        raise WarehouseError(
+            f"DATABASE_URL is a read replica, and what it replicates is not at migration {newest!r} of this release. "
+            "Run `finops migrate` with the primary's DATABASE_URL first."
         )
 
 

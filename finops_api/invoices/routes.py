@@ -3,10 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from psycopg import errors
 
 from finops_api.access import Reader
 from finops_api.database import Pool, rows
-from finops_api.errors import AskedTwice, BadQuestion, DatabaseUnreachable, NotAllowed, documented
+from finops_api.errors import AskedTwice, BadQuestion, DatabaseUnreachable, NotAllowed, ReadReplica, documented
 from finops_api.invoices.models import (
     InvoiceMonthQuery,
     InvoiceMonths,
@@ -111,7 +112,9 @@ async def list_invoice_month_parts(
 
 
 @router.put(
-    "/invoices/{billing_account}/{invoice_month}/{billing_currency}", operation_id="putInvoice", responses=REFUSALS
+    "/invoices/{billing_account}/{invoice_month}/{billing_currency}",
+    operation_id="putInvoice",
+    responses=documented(AskedTwice, BadQuestion, NotAllowed, DatabaseUnreachable, ReadReplica),
 )
 async def put_invoice(
     billing_account: Annotated[str, Path(max_length=100, pattern=r"^[^\s\x00]+$")],
@@ -129,7 +132,12 @@ async def put_invoice(
         **invoice.model_dump(),
     }
     async with pool.connection() as connection, connection.transaction():
-        await connection.execute("set transaction read write")  # the only rows this API ever writes
+        try:
+            await connection.execute("set transaction read write")  # the only rows this API ever writes
+        except errors.FeatureNotSupported:
+            raise ReadReplica(
+                "This API reads a replica. Send the total to one whose DATABASE_URL is the primary."
+            ) from None
         taken = await connection.execute(invoices.TAKE, named)
         if taken.rowcount:
             await connection.execute(TOUCH_INVOICE_MONTHS, {"months": [invoice_month]})

@@ -2996,7 +2996,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. ReadReplica: What was sent has to be written, and this API reads a replica. */
             503: {
                 headers: {
                     [name: string]: unknown;
