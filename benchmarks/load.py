@@ -26,15 +26,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from benchmarks.warehouse import warehouse
-from finops_pipeline.loading import (
-    BATCH_ROWS,
-    CheckedDay,
-    copy_batches,
-    extracted_rows,
-    load_export_day,
-    read_export_day,
-    replace_export_day,
-)
+from finops_pipeline.checked_day import BATCH_ROWS, CheckedDay, extracted_rows, read_export_day
+from finops_pipeline.loading import copy_batches, load_export_day, replace_export_day
 from finops_pipeline.reading_ahead import reading_ahead
 from finops_pipeline.sample_export import write_sample_export
 from finops_pipeline.sources import open_source

@@ -1,149 +1,26 @@
-"""Copying an export day into `raw_charges`: checked as a whole first, then replaced in one transaction.
+"""Copying an export day into `raw_charges`: read and checked as a whole first, then replaced in one transaction."""
 
-The day is first read to the end, into a file aside. A source that breaks off, a bad value in the last row or a slow
-network therefore costs time and never holds a lock or leaves half a day behind, and a day of any size takes the same
-memory. Rows are never matched or de-duplicated: the export has no row id, and two equal rows are two charges.
-"""
-
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import psycopg
 import pyarrow as pa
-import sqlalchemy as sa
 from pgpq import ArrowToPostgresBinaryEncoder
 from pgpq.encoders import StringEncoderBuilder
 from pgpq.schema import Jsonb
 from psycopg import sql
 
-from finops_pipeline.sources.base import BillingSource, ExportDayRead, Grain
-from finops_pipeline.sources.contract import EXPORT_SCHEMA
+from finops_pipeline.checked_day import JSONB_COLUMNS, MEMORY_MB, Arrival, CheckedDay, read_export_day
+from finops_pipeline.sources.base import BillingSource, Grain
 from finops_warehouse import ledger
-from finops_warehouse.errors import BadValue, ProofFailed, SourceError
+from finops_warehouse.errors import BadValue, ProofFailed
 from finops_warehouse.partitions import ensure_month
-from finops_warehouse.sql_models import sql_model
-from finops_warehouse.tables import CREDIT_COLUMNS, raw_charges, usage_day_arrivals
-
-COLUMNS = tuple(column.name for column in raw_charges.columns)
-JSONB_COLUMNS = frozenset(
-    ("project_ancestors", "project_labels", "labels", "system_labels", "tags", "credits", "extra")
-)
-MEMORY_MB = 128
-"""What DuckDB may take while a day is read and copied; the rest of the process, mostly imports, takes about 150 MB."""
-
-THREADS = 2  # each takes 50 MB, and one of three would wait: a source's batches come one after the other
-BATCH_ROWS = 4_096
-FILE_GROUP_ROWS = 4_096  # what each thread collects before it is written; with 122,880 a day took 200 MB more
-GROUPS_PER_FILE = 64  # what is where in a file is held while it is read: 60 MB for two million rows in one file
-ADDED_UP_PER_MB = 1_000  # rows: a million at once, by fifty columns, do not always fit into 128 MB
-
-UNNAMED = ("export_day", "row_hash", "occurrence", "usage_day", "charge_count", "repeated_cost")
-"""What does not go into the hash of a row: where it stands, for how many, and what the billing time zone can change."""
-
-
-def _named(column: "sa.Column[Any]") -> str:
-    # Only a text can be empty as well as NULL. U+0001 says NULL, or the two would be one.
-    absent = "chr(1)" if isinstance(column.type, sa.Text) else "''"
-    return f"coalesce({column.name}::varchar, {absent})"
-
-
-# Over the flattened values alone, so that it is the same however they were flattened. No text in PostgreSQL holds the
-# separator; a JSON array would need none and takes a third longer, and the nested row as JSON twice as long.
-ROW_HASH = f"""
-    unhex(md5(concat_ws(chr(0), {", ".join(_named(c) for c in raw_charges.columns if c.name not in UNNAMED)})))
-"""
-
-# A sum over what charges are for, each weighed by its amount: the same in whatever order they come, and whether or not
-# their hours were added up before. 32 bits of a hash, 60 of an amount and 30 of a number of rows fit into a HUGEINT.
-CHARGES_HASH = """
-    sum(('0x' || substr(md5(concat_ws(chr(0), coalesce(sub_account_id, chr(1)), coalesce(sku_id, chr(1)),
-        coalesce(region, chr(1)), coalesce(location, chr(1)), labels, project_labels, tags)), 1, 8))::hugeint
-        * (arrived.billed_cost * 1000000000 + arrived.charge_count)::hugeint) as charges_hash
-"""
-
-ARRIVALS = f"""
-    select usage_day, invoice_month, billing_account_id, billing_currency, service_name, cost_type,
-        sum(arrived.charge_count)::bigint as charge_count, sum(arrived.correction_count)::bigint as correction_count,
-        sum(arrived.cost) as cost,
-        {", ".join(f"coalesce(sum(arrived.{name}), 0) as {name}" for name in CREDIT_COLUMNS)},
-        sum(arrived.billed_cost) as billed_cost, max(arrived.last_export_time) as last_export_time, {CHARGES_HASH}
-    from {{arrived}}
-    group by usage_day, invoice_month, billing_account_id, billing_currency, service_name, cost_type,
-        -- How a day becomes final is learned to within three hours.
-        time_bucket(interval '3 hours', arrived.last_export_time)
-    order by all
-"""  # noqa: S608 -- the names are our own columns'
-
-EACH_CHARGE = f"""
-    (
-        select *, struct_pack(
-            charge_count := 1,
-            correction_count := (cost_type = 'adjustment' or adjustment_type is not null)::integer,
-            {", ".join(f"{name} := {name}" for name in ("cost", *CREDIT_COLUMNS, "billed_cost"))},
-            last_export_time := export_time
-        ) as arrived
-        from exported
-    )
-"""  # noqa: S608 -- the names are our own columns'
-ADDED_UP_BEFORE = "(select * exclude (arrivals), unnest(arrivals) as arrived from added_up_before)"
-
-# What BigQuery added up has arrays where ours have JSON: DuckDB writes all of it, or a blank would be another row.
-AS_EXTRACTED = f"""
-    select $export_day::date as export_day, null::text as extra, * replace (
-        {", ".join(f"to_json({name})::text as {name}" for name in sorted(JSONB_COLUMNS - {"extra"}))},
-        charge_count::integer as charge_count
-    )
-    from billing_export
-"""  # noqa: S608 -- the names are our own columns'
-
-# Only rows that are not alone need counting; sorting every row of a big day would cost more than the load. Who is
-# alone by eight bytes of hash is alone, and of two million rows these take 30 MB less than the names.
-OCCURRENCES = """
-    create or replace temporary table occurrences as
-    with repeated as (select hash(row_hash) as hashed from charges group by hashed having count(*) > 1)
-    select file_index, file_row_number, (row_number() over (partition by row_hash))::integer as occurrence
-    from charges semi join repeated on hash(row_hash) = hashed
-"""
-WITH_OCCURRENCE = """
-    select charges.* exclude (file_index, file_row_number), coalesce(occurrence, 1) as occurrence
-    from charges left join occurrences using (file_index, file_row_number)
-"""
-
-
-Arrival = dict[str, Any]
-"""What an export day brought for a usage day, account, service, ..., as counted in the source."""
-
-
-@dataclass(frozen=True)
-class CheckedDay:
-    """An export day that was read to its end, every value of it checked. To be closed: it has a folder of its own."""
-
-    export_day: date
-    billing_timezone: str
-    grain: Grain
-    arrivals: list[Arrival]
-    unknown_columns: tuple[str, ...]
-    bytes_read: int
-    scratch: duckdb.DuckDBPyConnection
-    """Its view `charges` has the rows of the day at this grain."""
-    opened: ExitStack
-
-    def rows(self) -> pa.RecordBatchReader:
-        """The rows as `raw_charges` is to hold them."""
-        rows: pa.RecordBatchReader = self.scratch.sql(WITH_OCCURRENCE).to_arrow_reader(BATCH_ROWS)
-        return rows
-
-    def close(self) -> None:
-        """Remove what was read."""
-        self.opened.close()
+from finops_warehouse.tables import usage_day_arrivals
 
 
 @dataclass(frozen=True)
@@ -194,50 +71,6 @@ def load_export_day(
         )
 
 
-def read_export_day(
-    source: BillingSource,
-    export_day: date,
-    billing_timezone: str,
-    *,
-    grain: Grain = "row",
-    memory_mb: int = MEMORY_MB,
-) -> CheckedDay:
-    """Read an export day to its end, into a folder of its own. Raises a `SourceError` when it cannot be as it is."""
-    with ExitStack() as opened:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="finops-load-")))
-        scratch = opened.enter_context(closing(duckdb.connect()))
-        scratch.execute("set timezone = 'UTC'")
-        scratch.execute(f"set memory_limit = '{memory_mb}MB'")
-        scratch.execute(f"set threads = {THREADS}")
-        scratch.execute("set preserve_insertion_order = false")  # a row is named by what it holds
-        scratch.execute(f"set temp_directory = '{folder}'")
-        with source.read(export_day) as day:
-            _read_to_the_end(scratch, day, folder / "exported", export_day, billing_timezone)
-        scratch.execute("set threads = 1")  # two would save 0.1 s of a day of 200,000 rows, and take 40 MB
-        if day.grain == "day":
-            _view(scratch, "added_up_before", folder / "exported")
-            scratch.execute("create view charges as select * exclude (arrivals) from added_up_before")
-        else:
-            _view(scratch, "exported", folder / "exported")
-            scratch.execute("create view charges as from exported")
-        scratch.execute(OCCURRENCES)
-        if grain == "day" and day.grain == "row":
-            _add_up(scratch, folder / "by_day", memory_mb)
-        arrived = EACH_CHARGE if day.grain == "row" else ADDED_UP_BEFORE
-        arrivals = scratch.sql(ARRIVALS.format(arrived=arrived)).to_arrow_table().to_pylist()
-        scratch.execute(f"set memory_limit = '{memory_mb // 2}MB'")  # the next day may be read meanwhile
-        return CheckedDay(
-            export_day,
-            billing_timezone,
-            grain,
-            arrivals,
-            day.unknown_columns,
-            day.bytes_read,
-            scratch,
-            opened.pop_all(),
-        )
-
-
 def replace_export_day(
     connection: psycopg.Connection,
     day: CheckedDay,
@@ -254,80 +87,6 @@ def replace_export_day(
     stamp = Stamp(day.export_day, source_url, fingerprint, day.billing_timezone, day.grain, table_created_at)
     with connection.transaction():
         return _replace(connection, day, stamp, run_id)
-
-
-@contextmanager
-def extracted_rows(
-    source: BillingSource, export_day: date, billing_timezone: str, *, grain: Grain = "row"
-) -> Iterator[pa.RecordBatchReader]:
-    """The rows of an export day as `raw_charges` would hold them. Raises as `load_export_day` does."""
-    with closing(read_export_day(source, export_day, billing_timezone, grain=grain)) as day:
-        yield day.rows()
-
-
-def _view(scratch: duckdb.DuckDBPyConnection, name: str, folder: Path) -> None:
-    """Make `name` the rows of the files in `folder`, each with where it stands."""
-    files = f"read_parquet('{folder}/**/*.parquet')"
-    scratch.execute(f"create or replace view {name} as select *, file_index, file_row_number from {files}")  # noqa: S608 -- ours
-
-
-def _add_up(scratch: duckdb.DuckDBPyConnection, folder: Path, memory_mb: int) -> None:
-    """Make `charges` what its hours add up to: in turns, each of a share of the resources, that fit into memory."""
-    [(rows,)] = scratch.execute("select count(*) from exported").fetchall()
-    turns = 1 + rows // (ADDED_UP_PER_MB * memory_mb)
-    folder.mkdir()
-    for turn in range(turns):
-        scratch.execute(
-            f"create or replace view numbered as {WITH_OCCURRENCE.replace('charges', 'exported')} "
-            f"where hash(sku_id, sub_account_id, resource_name) % {turns} = {turn}"
-        )
-        _write(scratch, sql_model("extract", "raw_charges_by_day").query, folder / str(turn), {})
-    _view(scratch, "charges", folder)
-    scratch.execute(OCCURRENCES)
-
-
-def _read_to_the_end(
-    scratch: duckdb.DuckDBPyConnection, day: ExportDayRead, folder: Path, export_day: date, billing_timezone: str
-) -> None:
-    refused: list[SourceError] = []
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from day.batches
-        except SourceError as error:
-            refused.append(error)  # DuckDB would wrap it into an error of its own
-            raise
-
-    try:
-        first = next(day.batches, pa.RecordBatch.from_pylist([], EXPORT_SCHEMA))
-        scratch.register("billing_export", pa.RecordBatchReader.from_batches(first.schema, chain([first], batches())))
-        if day.grain == "day":
-            _write(scratch, AS_EXTRACTED, folder, {"export_day": export_day})
-        else:
-            extract = sql_model("extract", "raw_charges").query
-            _write(scratch, extract, folder, {"export_day": export_day, "billing_timezone": billing_timezone})
-    except duckdb.OutOfMemoryException:
-        raise
-    except duckdb.Error as error:
-        if refused:
-            raise refused[0] from None
-        said = str(error).removeprefix("Invalid Input Error: ").splitlines()[0]
-        raise BadValue(
-            f"Export day {export_day} cannot be loaded: {said}. Nothing of it was loaded. "
-            "Correct or re-export that day; the days around it can be loaded meanwhile."
-        ) from None
-    finally:
-        scratch.unregister("billing_export")
-
-
-def _write(scratch: duckdb.DuckDBPyConnection, rows: str, folder: Path, parameters: dict[str, Any]) -> None:
-    """Write `rows` to files in `folder`, each with the hash that names it."""
-    scratch.execute(
-        f"copy (select {ROW_HASH} as row_hash, * from ({rows})) to '{folder}' "  # noqa: S608 -- a folder of ours
-        f"(format parquet, compression uncompressed, row_group_size {FILE_GROUP_ROWS}, "
-        f"row_groups_per_file {GROUPS_PER_FILE})",
-        parameters,
-    )
 
 
 def _refuse_days_without_partition(arrivals: list[Arrival], first_usage_day: date, export_day: date) -> None:

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from finops_insights.claims import Template, check_template
 from finops_insights.facts import Fact, recomputed
 from finops_insights.recall import as_recall, recall_statement, sources_of
-from finops_pipeline.loading import copy_batches, extracted_rows
+from finops_pipeline.checked_day import extracted_rows
+from finops_pipeline.loading import copy_batches
 from finops_pipeline.sources.base import BillingSource, Grain
 from finops_warehouse import identities
 from finops_warehouse.errors import SourceError

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import date
 
-from finops_pipeline.loading import CheckedDay
+from finops_pipeline.checked_day import CheckedDay
 
 MEMORY_TO_READ_AHEAD_MB = 256
 """Two days at once, each with half: a process that loads days of two million rows then takes 480 MB instead of 370."""

@@ -12,8 +12,9 @@ import dagster as dg
 
 from finops_pipeline.assets.days import Metadata, amounts, build_each
 from finops_pipeline.assets.sql_assets import table_metadata
+from finops_pipeline.checked_day import CheckedDay, read_export_day
 from finops_pipeline.export_days import held_export_days
-from finops_pipeline.loading import CheckedDay, Loaded, read_export_day, replace_export_day
+from finops_pipeline.loading import Loaded, replace_export_day
 from finops_pipeline.partitions import MAX_DAYS_PER_RUN, export_days, export_days_that_may_hold, usage_days
 from finops_pipeline.reading_ahead import MEMORY_TO_READ_AHEAD_MB, Take, reading_ahead
 from finops_pipeline.spending import LedgerPurse

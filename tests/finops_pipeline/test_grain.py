@@ -11,8 +11,8 @@ import pytest
 from bqserver import BigQueryServer
 from helpers.road import TABLES, Export, Road, charge
 
-from finops_pipeline import loading
-from finops_pipeline.loading import extracted_rows
+from finops_pipeline import checked_day
+from finops_pipeline.checked_day import extracted_rows
 from finops_pipeline.proving import prove
 from finops_pipeline.sample_export import SampleExport, write_sample_export
 from finops_pipeline.sources import open_source
@@ -102,7 +102,7 @@ def test_a_day_that_does_not_fit_into_memory_is_added_up_in_turns(
     """A million rows by fifty columns: each turn takes a share of the resources, and no group is cut in two."""
     at_once = rows_of(FilesSource(sample.table_dir), DAYS[0])
 
-    monkeypatch.setattr(loading, "ADDED_UP_PER_MB", 1)
+    monkeypatch.setattr(checked_day, "ADDED_UP_PER_MB", 1)
 
     assert rows_of(FilesSource(sample.table_dir), DAYS[0]) == at_once
 

@@ -288,7 +288,7 @@ import os, signal, sys
 from datetime import date
 from pathlib import Path
 import psycopg
-from finops_pipeline import loading
+from finops_pipeline import checked_day, loading
 from finops_pipeline.sources.files import FilesSource
 
 def until_killed(connection, table, schema, batches):
@@ -299,7 +299,7 @@ def until_killed(connection, table, schema, batches):
     copy_batches(connection, table, schema, two_batches())
 
 copy_batches, loading.copy_batches = loading.copy_batches, until_killed
-loading.BATCH_ROWS = 100
+checked_day.BATCH_ROWS = 100
 with psycopg.connect(os.environ["DSN"], autocommit=True) as connection:
     loading.load_export_day(
         connection, FilesSource(Path(sys.argv[1])), date(2026, 9, 11), fingerprint="x", run_id="killed",

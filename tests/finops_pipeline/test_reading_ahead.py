@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import duckdb
 import pytest
 
-from finops_pipeline.loading import CheckedDay
+from finops_pipeline.checked_day import CheckedDay
 from finops_pipeline.reading_ahead import reading_ahead
 
 DAYS = [date(2026, 9, 1) + timedelta(n) for n in range(4)]
