@@ -148,7 +148,8 @@ def test_no_name_reaches_a_model(rows: DayRows) -> None:
         assert all(len(alias.split("_")[-1]) == 12 for alias in stands_for)
         for entity in subject.entities.values():
             for text in (entity.value, entity.name):
-                if len(text) > 12 and text != "BigQuery":
+                is_a_token_of_ours = any(text in name for name in subject.facts)  # Hypothesis reads our source, too
+                if len(text) > 12 and text != "BigQuery" and not is_a_token_of_ours:
                     assert text not in asked.text
                     assert text[:40] not in asked.text
         assert asked.text.isascii()

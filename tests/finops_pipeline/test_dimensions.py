@@ -307,7 +307,7 @@ def test_charges_that_arrive_while_rules_change_follow_the_new_ones(
     def load_and_build() -> None:
         with connect_to(dsn, autocommit=True) as other:
             late = Road.__new__(Road)
-            late.connection, late.source, late.timezone = other, road.source, road.timezone
+            late.connection, late.source, late.timezone, late.grain = other, road.source, road.timezone, road.grain
             late.walk()
 
     def compare_then_load(connection: psycopg.Connection) -> set[date]:
