@@ -23,7 +23,7 @@ def backfill(
     from finops_pipeline.backfilling import estimated, run_backfill
 
     if cost := estimated(settings, start, end, select or []):
-        say(f"Reading {cost.export_days} export days: about {cost.bytes:,} bytes, {cost.usd:f} USD at list price.")
+        say(f"Reading {cost.export_days} export days: about {cost.bytes:,} bytes, {cost.usd:f} USD.")
     with steps() as progress:
         outcome = run_backfill(settings, start, end, select or [], progress.show)
     say(f"Done in {outcome.seconds:.0f} s: Dagster backfills {', '.join(outcome.backfill_ids)}.")

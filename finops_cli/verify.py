@@ -22,7 +22,7 @@ def verify(json: Annotated[bool, typer.Option("--json", help="One JSON document 
     from finops_pipeline.warehouse import source_from
 
     with connect(settings, autocommit=True) as connection:
-        source = source_from(settings, LedgerPurse(settings, "finops verify"))
+        source = source_from(settings, LedgerPurse.of_one_pass(settings, "finops verify"))
         proof = prove(connection, source, settings.billing_timezone, settings.extract_grain)
     if json:
         print_json({"holds": proof.holds, **asdict(proof)})

@@ -121,7 +121,7 @@ def estimated(settings: Settings, first: date, last: date, select: list[str]) ->
 
 
 def _source(settings: Settings) -> BillingSource:
-    return source_from(settings, LedgerPurse(settings, "finops backfill"))
+    return source_from(settings, LedgerPurse.of_one_pass(settings, "finops backfill"))
 
 
 def _known(select: list[str]) -> set[str]:

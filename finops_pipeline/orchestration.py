@@ -337,7 +337,7 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
 
     Raises `SecondExport` before anything is done, and `FinopsError` naming the partitions that failed once all else is.
     """
-    source = source_from(settings, LedgerPurse(settings, "finops sync"))
+    source = source_from(settings, LedgerPurse.of_one_pass(settings, "finops sync"))
     failures: list[str] = []
     with connect(settings, autocommit=True) as connection:
         end_orphans(instance, connection)

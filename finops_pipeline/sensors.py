@@ -19,6 +19,7 @@ from finops_pipeline.export_days import held_export_days, told
 from finops_pipeline.handed_in import take_what_is_handed_in
 from finops_pipeline.liveness import UNFINISHED, end_orphans
 from finops_pipeline.partitions import LANE_TAG, RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
+from finops_pipeline.spending import LedgerPurse
 from finops_pipeline.warehouse import Warehouse
 from finops_warehouse import ledger
 from finops_warehouse.assignment import follow
@@ -63,7 +64,7 @@ def changed_export_days(
         if ended := end_orphans(context.instance, connection):
             context.log.warning(f"{ended} runs of a `finops sync` that was killed are ended.")
         _follow_rules(context, warehouse, connection)
-        found = held_export_days(connection, warehouse.source(warehouse.purse("sensors")))
+        found = held_export_days(connection, warehouse.source(LedgerPurse.of_one_pass(warehouse.settings, "sensor")))
         held = found.fingerprints
         changed = ledger.changed_export_days(
             connection, held, warehouse.settings.billing_timezone, warehouse.settings.extract_grain
@@ -157,7 +158,9 @@ def month_texts_behind(
 def every_morning(context: dg.ScheduleEvaluationContext, warehouse: Warehouse) -> dg.SkipReason | list[dg.RunRequest]:
     """The belt to the sensors: once a day ask for whatever changed, even if somebody switched a sensor off."""
     with warehouse.connection() as connection:
-        held = held_export_days(connection, warehouse.source(warehouse.purse("sensors"))).fingerprints
+        held = held_export_days(
+            connection, warehouse.source(LedgerPurse.of_one_pass(warehouse.settings, "sensor"))
+        ).fingerprints
         changed = ledger.changed_export_days(
             connection, held, warehouse.settings.billing_timezone, warehouse.settings.extract_grain
         )

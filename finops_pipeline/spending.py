@@ -4,9 +4,11 @@ A plan is written down before it is carried out, so two runs side by side cannot
 what a killed process may have been billed for counts against it.
 """
 
+import uuid
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
+from typing import Self
 
 from finops_pipeline.sources.base import Spend
 from finops_warehouse.database import connect
@@ -32,10 +34,16 @@ class LedgerPurse:
     been billed all the same."""
 
     def __init__(self, settings: Settings, run_id: str) -> None:
+        """`run_id` names one run: what all purses of that name spent together is held to BIGQUERY_MAX_USD_PER_RUN."""
         self._settings = settings
         self.run_id = run_id
         self._planned: dict[tuple[str, str, date | None], int] = {}
         self._done: list[Spend] = []
+
+    @classmethod
+    def of_one_pass(cls, settings: Settings, who: str) -> Self:
+        """The purse of a command or a tick of a sensor, each of which is a run of its own."""
+        return cls(settings, f"{who} {uuid.uuid4().hex[:12]}")
 
     def allow(self, planned: Spend) -> None:
         """Raises `BudgetReached`, naming the budget and what is left of it."""

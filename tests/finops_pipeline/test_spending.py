@@ -124,3 +124,15 @@ def test_what_a_killed_process_may_have_been_billed_counts(costing: Costing, con
 
     with pytest.raises(BudgetReached, match=r"1\.000000 are spent"):
         LedgerPurse(settings, "the next").allow(QUERY)
+
+
+def test_every_pass_of_a_command_or_sensor_is_a_run_of_its_own(
+    costing: Costing, connection: psycopg.Connection
+) -> None:
+    """Under one name for ever, months of looks for changes would use up the budget of a single run."""
+    settings = costing(per_run=1)
+
+    for _ in range(3):
+        LedgerPurse.of_one_pass(settings, "sensor").allow(READ)
+
+    assert len({run for run, *_ in spent(connection)}) == 3
