@@ -86,8 +86,9 @@ flattened as (
         project.name as sub_account_name,
         project.number as project_number,
         project.ancestry_numbers as project_ancestry_numbers,
-        to_json(project.ancestors)::text as project_ancestors,
-        to_json(project.labels)::text as project_labels,
+        -- A charge of no project has empty lists of it: a result of BigQuery knows no missing ones.
+        coalesce(to_json(project.ancestors)::text, '[]') as project_ancestors,
+        coalesce(to_json(project.labels)::text, '[]') as project_labels,
         to_json(labels)::text as labels,
         to_json(system_labels)::text as system_labels,
         to_json(tags)::text as tags,

@@ -87,7 +87,13 @@ class Question:
             for number, (node, dataset) in enumerate(self._listings()):
                 connection.register(f"listing_{number}", self._listing(dataset))
                 node.replace(_named(f"listing_{number}", node))
-            table = connection.sql(self._tree.sql(dialect="duckdb")).to_arrow_table()
+            rows = connection.sql(self._tree.sql(dialect="duckdb"))
+            # A column of arrays holds no NULL once it is stored, and every result is.
+            columns = ", ".join(
+                f'coalesce("{name}", []) AS "{name}"' if kind.id == "list" else f'"{name}"'
+                for name, kind in zip(rows.columns, rows.types, strict=True)
+            )
+            table = rows.project(columns).to_arrow_table()
         return _as_bigquery_types(table)
 
     def _bind(self, parameters: list[dict[str, Any]]) -> None:

@@ -235,6 +235,13 @@ def test_a_job_runs_where_its_table_is(tmp_path: Path) -> None:
             client.get_job(job.job_id, location="US")
 
 
+def test_a_result_knows_no_missing_array(client: bigquery.Client) -> None:
+    """It is stored like any table, and a column of arrays holds no NULL there."""
+    sql = "SELECT IF(units = 1, credits, NULL) AS some FROM `acme.billing.open` WHERE units > 1"
+
+    assert [row["some"] for row in client.query(sql).result()] == [[], []]
+
+
 def test_results_come_in_pages(client: bigquery.Client, server: BigQueryServer) -> None:
     """As many as asked for, from where asked for, and none while one only waits."""
     sql = "SELECT units FROM `acme.billing.open` ORDER BY 1"
