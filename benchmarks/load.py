@@ -9,14 +9,13 @@ memory the process took at most. pandas takes part where it is installed; the pr
 
 import importlib
 import importlib.util
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import date, timedelta
+from datetime import date
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,10 +24,9 @@ import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
 
-from benchmarks.warehouse import warehouse
-from finops_pipeline.checked_day import BATCH_ROWS, CheckedDay, extracted_rows, read_export_day
-from finops_pipeline.loading import copy_batches, load_export_day, replace_export_day
-from finops_pipeline.reading_ahead import reading_ahead
+from benchmarks.warehouse import peak_memory_mb, warehouse
+from finops_pipeline.checked_day import BATCH_ROWS, extracted_rows
+from finops_pipeline.loading import copy_batches, load_export_day
 from finops_pipeline.sample_export import write_sample_export
 from finops_pipeline.sources import open_source
 from finops_pipeline.sources.base import BillingSource
@@ -40,7 +38,6 @@ from finops_warehouse.settings import Settings, sqlalchemy_url
 ROUNDS = 5
 TIMEZONE = "America/Los_Angeles"
 DAY = date(2026, 10, 20)
-SEVERAL = [DAY - timedelta(days=back) for back in range(4)]
 TABLE = "acme.billing.gcp_billing_export_resource_v1_01A7C3"
 """What the test server calls the sample."""
 
@@ -130,28 +127,13 @@ def two_streams(dsn: str, charges: pa.Table, folder: Path) -> Iterator[Callable[
         process.join()
 
 
-def load_one_by_one(connection: psycopg.Connection, source: BillingSource, days: list[date]) -> None:
-    """Load days as they come, each to its end."""
+def load(connection: psycopg.Connection, source: BillingSource, days: list[date]) -> None:
+    """Load days as a run does."""
     for day in days:
         load_export_day(
             connection, source, day, fingerprint="x", billing_timezone=TIMEZONE,
             first_usage_day=date(2024, 1, 1), run_id="bench",
         )  # fmt: skip
-
-
-def load_ahead(connection: psycopg.Connection, source: BillingSource, days: list[date]) -> None:
-    """Load days as a run does: the next is read while one is copied."""
-
-    def read(day: date) -> CheckedDay:
-        return read_export_day(source, day, TIMEZONE)
-
-    with reading_ahead(days, read) as take:
-        for day in days:
-            with closing(take(day)) as checked:
-                replace_export_day(
-                    connection, checked, source_url=source.url, fingerprint="x", table_created_at=None,
-                    first_usage_day=date(2024, 1, 1), run_id="bench",
-                )  # fmt: skip
 
 
 def by_pandas(dsn: str, charges: pa.Table) -> Callable[[], object]:
@@ -179,7 +161,7 @@ def main(rows: int) -> None:
     with warehouse() as (connection, folder):
         dsn = warehouse_dsn(Settings(finops_home=folder))
         export = write_sample_export(
-            folder / "export", days=len(SEVERAL) + 1, rows_per_day=rows, seed=1, last_export_day=DAY
+            folder / "export", days=2, rows_per_day=rows, seed=1, last_export_day=DAY
         )  # the first day of an export is no full one
         files = FilesSource(export.table_dir)
         ensure_month(connection, "raw_charges", DAY)
@@ -205,15 +187,13 @@ def main(rows: int) -> None:
                 in_two("finops.staged")
                 connection.execute(f"insert into finops.raw_charges ({columns}) select {columns} from finops.staged")
 
-            several = sum(sum(batch.num_rows for batch in day_of(files, day)) for day in SEVERAL)
             ways: dict[str, tuple[int, Callable[[], object]]] = {
                 "limit": (charges.num_rows, limit),
                 "Arrow, one stream": (charges.num_rows, one_stream),
                 "Arrow, two streams": (charges.num_rows, lambda: in_two("finops.raw_charges")),
                 "Arrow, two streams, staged for one transaction": (charges.num_rows, staged),
-                "a day of files, checked": (charges.num_rows, lambda: load_one_by_one(connection, files, [DAY])),
-                "days of files, checked, one read ahead": (several, lambda: load_ahead(connection, files, SEVERAL)),
-                "a day of BigQuery, checked": (charges.num_rows, lambda: load_one_by_one(connection, bigquery, [DAY])),
+                "a day of files, checked": (charges.num_rows, lambda: load(connection, files, [DAY])),
+                "a day of BigQuery, checked": (charges.num_rows, lambda: load(connection, bigquery, [DAY])),
             }
             if importlib.util.find_spec("dlt"):
                 ways["dlt"] = (charges.num_rows, by_dlt(dsn, charges, folder))
@@ -224,12 +204,6 @@ def main(rows: int) -> None:
         for name in ("dlt", "pandas"):
             if not importlib.util.find_spec(name):
                 print(f"{name} is not installed here and was left out")
-
-
-def day_of(source: BillingSource, day: date) -> list[pa.RecordBatch]:
-    """The batches of a day."""
-    with source.read(day) as read:
-        return list(read.batches)
 
 
 def measure(connection: psycopg.Connection, ways: dict[str, tuple[int, Callable[[], object]]]) -> None:
@@ -255,23 +229,21 @@ def empty(connection: psycopg.Connection) -> None:
     connection.execute("checkpoint")
 
 
-def memory(rows: int, way: str) -> None:
+def memory(rows: int) -> None:
     """Load two days in a process that does nothing else, and print what it took."""
     with warehouse() as (connection, folder):
         command = [sys.executable, "-c", WRITE, str(folder / "export"), str(rows), DAY.isoformat()]
         table_dir = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
         source = FilesSource(Path(table_dir))
         days = sorted(source.partitions())[1:]
-        {"one by one": load_one_by_one, "one read ahead": load_ahead}[way](connection, source, days)
-    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{len(days)} days of about {rows:,} rows, {way}: {taken} MB at most")
+        load(connection, source, days)
+    print(f"{len(days)} days of about {rows:,} rows: {peak_memory_mb()} MB at most")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["memory"]:
-        memory(int(sys.argv[2]), sys.argv[3])
+        memory(int(sys.argv[2]))
     else:
         main(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000)
         for size in (200_000, 2_000_000):
-            for way in ("one by one", "one read ahead"):
-                subprocess.run([sys.executable, "-m", "benchmarks.load", "memory", str(size), way], check=True)
+            subprocess.run([sys.executable, "-m", "benchmarks.load", "memory", str(size)], check=True)

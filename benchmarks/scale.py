@@ -11,7 +11,6 @@ run by hand, since the last of them takes most of an hour.
 """
 
 import asyncio
-import resource
 import shutil
 import statistics
 import sys
@@ -24,7 +23,7 @@ import httpx
 import psycopg
 
 from benchmarks.rebuild import rebuild
-from benchmarks.warehouse import warehouse
+from benchmarks.warehouse import peak_memory_mb, warehouse
 from finops_api.app import create_app
 from finops_api.observability import configure_logging
 from finops_pipeline.assets.sql_assets import monthly_tables
@@ -128,8 +127,7 @@ def measure(wanted: int) -> None:
         print(f"== {export.rows:,} charges of {DAYS} export days", flush=True)
         seconds = load(connection, FilesSource(export.table_dir))
         print(f"loaded in {seconds:,.0f} s: {export.rows / seconds:,.0f} charges/s", flush=True)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(f"peak memory of this process so far {peak} MB, which wrote the export before", flush=True)
+        print(f"peak memory of this process {peak_memory_mb()} MB; it wrote the export, too", flush=True)
         seconds = build(connection)
         print(f"facts, rollups and months built in {seconds:,.0f} s", flush=True)
         connection.execute("vacuum analyze")

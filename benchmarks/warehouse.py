@@ -12,6 +12,12 @@ from finops_warehouse.database import connect, init_db
 from finops_warehouse.settings import Settings
 
 
+def peak_memory_mb() -> int:
+    """What this process took at most. `getrusage` would say what its parent took, if that was more."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) // 1024
+
+
 @contextmanager
 def warehouse() -> Iterator[tuple[psycopg.Connection, Path]]:
     """A connection to a new warehouse, and a folder to put an export into."""

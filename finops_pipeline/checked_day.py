@@ -7,7 +7,7 @@ equal rows are two charges.
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -52,39 +52,21 @@ ROW_HASH = f"""
     unhex(md5(concat_ws(chr(0), {", ".join(_named(c) for c in raw_charges.columns if c.name not in UNNAMED)})))
 """
 
-# A sum over what charges are for, each weighed by its amount: the same in whatever order they come, and whether or not
-# their hours were added up before. 32 bits of a hash, 60 of an amount and 30 of a number of rows fit into a HUGEINT.
-CHARGES_HASH = """
-    sum(('0x' || substr(md5(concat_ws(chr(0), coalesce(sub_account_id, chr(1)), coalesce(sku_id, chr(1)),
-        coalesce(region, chr(1)), coalesce(location, chr(1)), labels, project_labels, tags)), 1, 8))::hugeint
-        * (arrived.billed_cost * 1000000000 + arrived.charge_count)::hugeint) as charges_hash
-"""
-
-ARRIVALS = f"""
-    select usage_day, invoice_month, billing_account_id, billing_currency, service_name, cost_type,
-        sum(arrived.charge_count)::bigint as charge_count, sum(arrived.correction_count)::bigint as correction_count,
-        sum(arrived.cost) as cost,
-        {", ".join(f"coalesce(sum(arrived.{name}), 0) as {name}" for name in CREDIT_COLUMNS)},
-        sum(arrived.billed_cost) as billed_cost, max(arrived.last_export_time) as last_export_time, {CHARGES_HASH}
-    from {{arrived}}
-    group by usage_day, invoice_month, billing_account_id, billing_currency, service_name, cost_type,
-        -- How a day becomes final is learned to within three hours.
-        time_bucket(interval '3 hours', arrived.last_export_time)
-    order by all
-"""  # noqa: S608 -- the names are our own columns'
-
+# What extract/usage_day_arrivals.sql counts, from rows as they were exported and from days that were added up before.
 EACH_CHARGE = f"""
-    (
-        select *, struct_pack(
-            charge_count := 1,
-            correction_count := (cost_type = 'adjustment' or adjustment_type is not null)::integer,
-            {", ".join(f"{name} := {name}" for name in ("cost", *CREDIT_COLUMNS, "billed_cost"))},
-            last_export_time := export_time
-        ) as arrived
-        from exported
-    )
+    create view charges_arrived as
+    select *, struct_pack(
+        last_export_time := export_time,
+        charge_count := 1,
+        correction_count := (cost_type = 'adjustment' or adjustment_type is not null)::integer,
+        {", ".join(f"{name} := {name}" for name in ("cost", *CREDIT_COLUMNS, "billed_cost"))}
+    ) as arrived
+    from exported
 """  # noqa: S608 -- the names are our own columns'
-ADDED_UP_BEFORE = "(select * exclude (arrivals), unnest(arrivals) as arrived from added_up_before)"
+EACH_ARRIVAL = """
+    create view charges_arrived as
+    select * exclude (arrivals), unnest(arrivals) as arrived from added_up_before
+"""
 
 # What BigQuery added up has arrays where ours have JSON: DuckDB writes all of it, or a blank would be another row.
 AS_EXTRACTED = f"""
@@ -115,7 +97,7 @@ Arrival = dict[str, Any]
 
 @dataclass(frozen=True)
 class CheckedDay:
-    """An export day that was read to its end, every value of it checked. To be closed: it has a folder of its own."""
+    """An export day that was read to its end, every value of it checked."""
 
     export_day: date
     billing_timezone: str
@@ -125,30 +107,25 @@ class CheckedDay:
     bytes_read: int
     scratch: duckdb.DuckDBPyConnection
     """Its view `charges` has the rows of the day at this grain."""
-    opened: ExitStack
 
     def rows(self) -> pa.RecordBatchReader:
         """The rows as `raw_charges` is to hold them."""
         rows: pa.RecordBatchReader = self.scratch.sql(WITH_OCCURRENCE).to_arrow_reader(BATCH_ROWS)
         return rows
 
-    def close(self) -> None:
-        """Remove what was read."""
-        self.opened.close()
 
-
-def read_export_day(
+@contextmanager
+def checked_day(
     source: BillingSource,
     export_day: date,
     billing_timezone: str,
     *,
     grain: Grain = "row",
     memory_mb: int = MEMORY_MB,
-) -> CheckedDay:
+) -> Iterator[CheckedDay]:
     """Read an export day to its end, into a folder of its own. Raises a `SourceError` when it cannot be as it is."""
-    with ExitStack() as opened:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="finops-load-")))
-        scratch = opened.enter_context(closing(duckdb.connect()))
+    with tempfile.TemporaryDirectory(prefix="finops-load-") as scratch_folder, closing(duckdb.connect()) as scratch:
+        folder = Path(scratch_folder)
         scratch.execute("set timezone = 'UTC'")
         scratch.execute(f"set memory_limit = '{memory_mb}MB'")
         scratch.execute(f"set threads = {THREADS}")
@@ -166,19 +143,9 @@ def read_export_day(
         scratch.execute(OCCURRENCES)
         if grain == "day" and day.grain == "row":
             _add_up(scratch, folder / "by_day", memory_mb)
-        arrived = EACH_CHARGE if day.grain == "row" else ADDED_UP_BEFORE
-        arrivals = scratch.sql(ARRIVALS.format(arrived=arrived)).to_arrow_table().to_pylist()
-        scratch.execute(f"set memory_limit = '{memory_mb // 2}MB'")  # the next day may be read meanwhile
-        return CheckedDay(
-            export_day,
-            billing_timezone,
-            grain,
-            arrivals,
-            day.unknown_columns,
-            day.bytes_read,
-            scratch,
-            opened.pop_all(),
-        )
+        scratch.execute(EACH_CHARGE if day.grain == "row" else EACH_ARRIVAL)
+        arrivals = scratch.sql(sql_model("extract", "usage_day_arrivals").query).to_arrow_table().to_pylist()
+        yield CheckedDay(export_day, billing_timezone, grain, arrivals, day.unknown_columns, day.bytes_read, scratch)
 
 
 @contextmanager
@@ -186,7 +153,7 @@ def extracted_rows(
     source: BillingSource, export_day: date, billing_timezone: str, *, grain: Grain = "row"
 ) -> Iterator[pa.RecordBatchReader]:
     """The rows of an export day as `raw_charges` would hold them. Raises as `load_export_day` does."""
-    with closing(read_export_day(source, export_day, billing_timezone, grain=grain)) as day:
+    with checked_day(source, export_day, billing_timezone, grain=grain) as day:
         yield day.rows()
 
 

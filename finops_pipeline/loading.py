@@ -1,7 +1,6 @@
 """Copying an export day into `raw_charges`: read and checked as a whole first, then replaced in one transaction."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,7 +14,7 @@ from pgpq.encoders import StringEncoderBuilder
 from pgpq.schema import Jsonb
 from psycopg import sql
 
-from finops_pipeline.checked_day import JSONB_COLUMNS, MEMORY_MB, Arrival, CheckedDay, read_export_day
+from finops_pipeline.checked_day import JSONB_COLUMNS, MEMORY_MB, Arrival, CheckedDay, checked_day
 from finops_pipeline.sources.base import BillingSource, Grain
 from finops_warehouse import ledger
 from finops_warehouse.errors import BadValue, ProofFailed
@@ -58,35 +57,12 @@ def load_export_day(
     again. Raises a `SourceError` when the source cannot be read as it is and `ProofFailed` when what arrived
     is not what was sent; the tables are then as before.
     """
-    day = read_export_day(source, export_day, billing_timezone, grain=grain, memory_mb=memory_mb)
-    with closing(day):
-        return replace_export_day(
-            connection,
-            day,
-            source_url=source.url,
-            fingerprint=fingerprint,
-            table_created_at=table_created_at,
-            first_usage_day=first_usage_day,
-            run_id=run_id,
-        )
-
-
-def replace_export_day(
-    connection: psycopg.Connection,
-    day: CheckedDay,
-    *,
-    source_url: str,
-    fingerprint: str,
-    table_created_at: datetime | None,
-    first_usage_day: date,
-    run_id: str,
-) -> Loaded:
-    """Put what was read in the place of what `raw_charges` holds for that day. Raises as `load_export_day` does."""
-    _refuse_days_without_partition(day.arrivals, first_usage_day, day.export_day)
-    ensure_month(connection, "raw_charges", day.export_day)
-    stamp = Stamp(day.export_day, source_url, fingerprint, day.billing_timezone, day.grain, table_created_at)
-    with connection.transaction():
-        return _replace(connection, day, stamp, run_id)
+    with checked_day(source, export_day, billing_timezone, grain=grain, memory_mb=memory_mb) as day:
+        _refuse_days_without_partition(day.arrivals, first_usage_day, export_day)
+        ensure_month(connection, "raw_charges", export_day)
+        stamp = Stamp(export_day, source.url, fingerprint, billing_timezone, grain, table_created_at)
+        with connection.transaction():
+            return _replace(connection, day, stamp, run_id)
 
 
 def _refuse_days_without_partition(arrivals: list[Arrival], first_usage_day: date, export_day: date) -> None:

@@ -104,7 +104,7 @@ class Settings(BaseSettings):
 
     load_memory_mb: int = Field(default=128, ge=128)
     """What DuckDB may take in memory while export days are read; a load as a whole takes up to 270 MB more, whatever
-    the day's size. From 256 on, the next day of a run is read while one is copied."""
+    the day's size."""
 
     google_application_credentials: Path | None = None
     """Service account key file for BigQuery. Unset: the machine's own Google identity."""

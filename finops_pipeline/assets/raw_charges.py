@@ -4,19 +4,15 @@ An export day is immutable once it is over, so its fingerprint says whether ther
 days that changed are read. Days are replaced whole, in one transaction each.
 """
 
-from contextlib import closing, nullcontext
 from datetime import date
-from functools import partial
 
 import dagster as dg
 
 from finops_pipeline.assets.days import Metadata, amounts, build_each
 from finops_pipeline.assets.sql_assets import table_metadata
-from finops_pipeline.checked_day import CheckedDay, read_export_day
 from finops_pipeline.export_days import held_export_days
-from finops_pipeline.loading import Loaded, replace_export_day
+from finops_pipeline.loading import Loaded, load_export_day
 from finops_pipeline.partitions import MAX_DAYS_PER_RUN, export_days, export_days_that_may_hold, usage_days
-from finops_pipeline.reading_ahead import MEMORY_TO_READ_AHEAD_MB, Take, reading_ahead
 from finops_pipeline.spending import LedgerPurse
 from finops_pipeline.warehouse import Warehouse
 from finops_warehouse import ledger
@@ -62,19 +58,7 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
         found = held_export_days(connection, source)
         held = found.fingerprints
 
-        settings = warehouse.settings
-        reads_ahead = settings.load_memory_mb >= MEMORY_TO_READ_AHEAD_MB
-
-        def read(day: date) -> CheckedDay:
-            return read_export_day(
-                source,
-                day,
-                settings.billing_timezone,
-                grain=settings.extract_grain,
-                memory_mb=settings.load_memory_mb // 2 if reads_ahead else settings.load_memory_mb,
-            )
-
-        def load(key: str, take: Take) -> Metadata:
+        def load(key: str) -> Metadata:
             day = date.fromisoformat(key)
             if day not in held:
                 _refuse_if_it_was_there(day, ledger.vanished_export_days(connection, held), source.url)
@@ -82,16 +66,18 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
                     "dagster/partition_row_count": dg.MetadataValue.int(0),
                     "note": dg.MetadataValue.text("The export holds nothing for this day."),
                 }
-            with closing(take(day)) as checked:
-                loaded = replace_export_day(
-                    connection,
-                    checked,
-                    source_url=source.url,
-                    fingerprint=held[day],
-                    table_created_at=found.facts.created_at,
-                    first_usage_day=warehouse.settings.first_day,
-                    run_id=context.run.run_id,
-                )
+            loaded = load_export_day(
+                connection,
+                source,
+                day,
+                fingerprint=held[day],
+                billing_timezone=warehouse.settings.billing_timezone,
+                first_usage_day=warehouse.settings.first_day,
+                run_id=context.run.run_id,
+                grain=warehouse.settings.extract_grain,
+                table_created_at=found.facts.created_at,
+                memory_mb=warehouse.settings.load_memory_mb,
+            )
             context.log_event(
                 dg.AssetObservation(
                     billing_export.key,
@@ -102,9 +88,7 @@ def raw_charges(context: dg.AssetExecutionContext, warehouse: Warehouse) -> None
             _report_touched_usage_days(context, loaded)
             return _metadata(loaded) | _spent(purse, day)
 
-        days = [day for key in context.partition_keys if (day := date.fromisoformat(key)) in held]
-        with reading_ahead(days, read) if reads_ahead else nullcontext(read) as take:
-            build_each(context, connection, partial(load, take=take))
+        build_each(context, connection, load)
 
 
 def _refuse_if_it_was_there(day: date, vanished: list[date], url: str) -> None:

@@ -9,7 +9,7 @@ from finops_warehouse.sql_models import ColumnDoc, SqlModel, postgres_models, sq
 from finops_warehouse.tables import STAMPED_COLUMNS, metadata
 
 MODELS = postgres_models()
-EVERY = [*MODELS, sql_model("extract", "raw_charges")]
+EVERY = [*MODELS, sql_model("extract", "raw_charges"), sql_model("extract", "usage_day_arrivals")]
 BY_DAY = [sql_model("extract", name) for name in ("raw_charges_by_day", "raw_charges_by_day.bigquery")]
 
 
