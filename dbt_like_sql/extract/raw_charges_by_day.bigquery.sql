@@ -33,53 +33,71 @@ with exact as (
 
 flattened as (
     select
+        ---------- what tells charges apart but their hour
+        struct(
+            coalesce(
+                date(usage_start_time, @billing_timezone), error(concat('usage_start_time is NULL', in_a_charge))
+            ) as usage_day,
+            coalesce(billing_account_id, error(concat('billing_account_id is NULL', in_a_charge))) as billing_account_id,
+            if(
+                regexp_contains(invoice.month, r'^[0-9]{4}(0[1-9]|1[0-2])$'),
+                invoice.month,
+                error(concat('invoice.month is ', coalesce(invoice.month, 'NULL'), in_a_charge))
+            ) as invoice_month,
+            coalesce(currency, error(concat('currency is NULL', in_a_charge))) as billing_currency,
+            coalesce(cost_type, error(concat('cost_type is NULL', in_a_charge))) as cost_type,
+            invoice.publisher_type as invoice_publisher_type,
+            service.id as service_id,
+            service.description as service_name,
+            sku.id as sku_id,
+            sku.description as sku_description,
+            project.id as sub_account_id,
+            project.name as sub_account_name,
+            project.number as project_number,
+            project.ancestry_numbers as project_ancestry_numbers,
+            project.ancestors as project_ancestors,
+            project.labels as project_labels,
+            labels as labels,
+            system_labels as system_labels,
+            tags as tags,
+            location.location as location,
+            location.country as country,
+            location.region as region,
+            location.zone as zone,
+            cast(currency_conversion_rate as numeric) as currency_conversion_rate,
+            usage.unit as consumed_unit,
+            usage.pricing_unit as pricing_unit,
+            price.effective_price as effective_price,
+            price.tier_start_amount as tier_start_amount,
+            price.unit as price_unit,
+            price.pricing_unit_quantity as pricing_unit_quantity,
+            price.list_price as list_price,
+            price.effective_price_default as effective_price_default,
+            price.list_price_consumption_model as list_price_consumption_model,
+            adjustment_info.id as adjustment_id,
+            adjustment_info.description as adjustment_description,
+            adjustment_info.mode as adjustment_mode,
+            adjustment_info.type as adjustment_type,
+            consumption_model.id as consumption_model_id,
+            consumption_model.description as consumption_model_description,
+            transaction_type as transaction_type,
+            seller_name as seller_name,
+            resource.name as resource_name,
+            resource.global_name as resource_global_name,
+            subscription.instance_id as subscription_instance_id
+        ) as charge,
         content,
         row_number() over (partition by content) as occurrence,
 
         ---------- when
-        coalesce(
-            date(usage_start_time, @billing_timezone), error(concat('usage_start_time is NULL', in_a_charge))
-        ) as usage_day,
         usage_start_time,
         usage_end_time,
         coalesce(export_time, error(concat('export_time is NULL', in_a_charge))) as export_time,
         div(unix_seconds(export_time), 10800) as arrived_in,
 
-        ---------- who pays
-        coalesce(billing_account_id, error(concat('billing_account_id is NULL', in_a_charge))) as billing_account_id,
-        if(
-            regexp_contains(invoice.month, r'^[0-9]{4}(0[1-9]|1[0-2])$'),
-            invoice.month,
-            error(concat('invoice.month is ', coalesce(invoice.month, 'NULL'), in_a_charge))
-        ) as invoice_month,
-        coalesce(currency, error(concat('currency is NULL', in_a_charge))) as billing_currency,
-        coalesce(cost_type, error(concat('cost_type is NULL', in_a_charge))) as cost_type,
-        invoice.publisher_type as invoice_publisher_type,
-
-        ---------- for what
-        service.id as service_id,
-        service.description as service_name,
-        sku.id as sku_id,
-        sku.description as sku_description,
-
-        ---------- where
-        project.id as sub_account_id,
-        project.name as sub_account_name,
-        project.number as project_number,
-        project.ancestry_numbers as project_ancestry_numbers,
-        project.ancestors as project_ancestors,
-        project.labels as project_labels,
-        labels,
-        system_labels,
-        tags,
-        location.location as location,
-        location.country as country,
-        location.region as region,
-        location.zone as zone,
-
         ---------- how much
-        exact_cost as cost,
         paid_by,
+        exact_cost as cost,
         (select sum(c.amount) from unnest(paid_by) as c where c.type = 'COMMITTED_USAGE_DISCOUNT') as credit_committed_usage_discount,
         (select sum(c.amount) from unnest(paid_by) as c where c.type = 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE') as credit_committed_usage_discount_dollar_base,
         (select sum(c.amount) from unnest(paid_by) as c where c.type = 'DISCOUNT') as credit_discount,
@@ -91,40 +109,17 @@ flattened as (
         (select sum(c.amount) from unnest(paid_by) as c where c.type = 'SUSTAINED_USAGE_DISCOUNT') as credit_sustained_usage_discount,
         (
             select sum(c.amount) from unnest(paid_by) as c
-            where c.type is null or c.type not in ('COMMITTED_USAGE_DISCOUNT', 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE', 'DISCOUNT', 'FEE_UTILIZATION_OFFSET',
-                'FREE_TIER', 'PROMOTION', 'RESELLER_MARGIN', 'SUBSCRIPTION_BENEFIT', 'SUSTAINED_USAGE_DISCOUNT')
+            where c.type is null or c.type not in (
+                'COMMITTED_USAGE_DISCOUNT', 'COMMITTED_USAGE_DISCOUNT_DOLLAR_BASE', 'DISCOUNT', 'FEE_UTILIZATION_OFFSET',
+                'FREE_TIER', 'PROMOTION', 'RESELLER_MARGIN', 'SUBSCRIPTION_BENEFIT', 'SUSTAINED_USAGE_DISCOUNT'
+            )
         ) as credit_other,
         exact_cost + coalesce((select sum(c.amount) from unnest(paid_by) as c), 0) as billed_cost,
         cast(cost_at_list as numeric) as cost_at_list,
         cost_at_effective_price_default,
         cost_at_list_consumption_model,
-        cast(currency_conversion_rate as numeric) as currency_conversion_rate,
         cast(usage.amount as numeric) as consumed_quantity,
-        usage.unit as consumed_unit,
-        cast(usage.amount_in_pricing_units as numeric) as pricing_quantity,
-        usage.pricing_unit as pricing_unit,
-
-        ---------- at what price
-        price.effective_price as effective_price,
-        price.tier_start_amount as tier_start_amount,
-        price.unit as price_unit,
-        price.pricing_unit_quantity as pricing_unit_quantity,
-        price.list_price as list_price,
-        price.effective_price_default as effective_price_default,
-        price.list_price_consumption_model as list_price_consumption_model,
-
-        ---------- why
-        adjustment_info.id as adjustment_id,
-        adjustment_info.description as adjustment_description,
-        adjustment_info.mode as adjustment_mode,
-        adjustment_info.type as adjustment_type,
-        consumption_model.id as consumption_model_id,
-        consumption_model.description as consumption_model_description,
-        transaction_type,
-        seller_name,
-        resource.name as resource_name,
-        resource.global_name as resource_global_name,
-        subscription.instance_id as subscription_instance_id
+        cast(usage.amount_in_pricing_units as numeric) as pricing_quantity
     from exact
 ),
 
@@ -133,7 +128,7 @@ flattened as (
 marked as (
     select
         *,
-        starts_with(lower(coalesce(sku_description, '')), 'commitment')
+        starts_with(lower(coalesce(charge.sku_description, '')), 'commitment')
         or coalesce(credit_committed_usage_discount, 0) <> 0
         or coalesce(credit_committed_usage_discount_dollar_base, 0) <> 0 as is_alone
     from flattened
@@ -144,14 +139,7 @@ keyed as (
     select
         *,
         md5(to_json_string(struct(
-            usage_day, billing_account_id, invoice_month, billing_currency, cost_type, invoice_publisher_type,
-            service_id, service_name, sku_id, sku_description, sub_account_id, sub_account_name, project_number,
-            project_ancestry_numbers, location, country, region, zone, currency_conversion_rate, consumed_unit,
-            pricing_unit, effective_price, tier_start_amount, price_unit, pricing_unit_quantity, list_price,
-            effective_price_default, list_price_consumption_model, adjustment_id, adjustment_description,
-            adjustment_mode, adjustment_type, consumption_model_id, consumption_model_description,
-            transaction_type, seller_name, resource_name, resource_global_name, subscription_instance_id,
-            project_ancestors, project_labels, labels, system_labels, tags,
+            charge,
             cost_at_list is null as has_no_list_cost,
             cost_at_effective_price_default is null as has_no_default_cost,
             if(is_alone, content, null) as only_content,
@@ -163,57 +151,14 @@ keyed as (
 arrived as (
     select
         key,
+        any_value(charge) as charge,
         any_value(is_alone) as is_alone,
-        any_value(usage_day) as usage_day,
-        any_value(billing_account_id) as billing_account_id,
-        any_value(invoice_month) as invoice_month,
-        any_value(billing_currency) as billing_currency,
-        any_value(cost_type) as cost_type,
-        any_value(invoice_publisher_type) as invoice_publisher_type,
-        any_value(service_id) as service_id,
-        any_value(service_name) as service_name,
-        any_value(sku_id) as sku_id,
-        any_value(sku_description) as sku_description,
-        any_value(sub_account_id) as sub_account_id,
-        any_value(sub_account_name) as sub_account_name,
-        any_value(project_number) as project_number,
-        any_value(project_ancestry_numbers) as project_ancestry_numbers,
-        any_value(location) as location,
-        any_value(country) as country,
-        any_value(region) as region,
-        any_value(zone) as zone,
-        any_value(currency_conversion_rate) as currency_conversion_rate,
-        any_value(consumed_unit) as consumed_unit,
-        any_value(pricing_unit) as pricing_unit,
-        any_value(effective_price) as effective_price,
-        any_value(tier_start_amount) as tier_start_amount,
-        any_value(price_unit) as price_unit,
-        any_value(pricing_unit_quantity) as pricing_unit_quantity,
-        any_value(list_price) as list_price,
-        any_value(effective_price_default) as effective_price_default,
-        any_value(list_price_consumption_model) as list_price_consumption_model,
-        any_value(adjustment_id) as adjustment_id,
-        any_value(adjustment_description) as adjustment_description,
-        any_value(adjustment_mode) as adjustment_mode,
-        any_value(adjustment_type) as adjustment_type,
-        any_value(consumption_model_id) as consumption_model_id,
-        any_value(consumption_model_description) as consumption_model_description,
-        any_value(transaction_type) as transaction_type,
-        any_value(seller_name) as seller_name,
-        any_value(resource_name) as resource_name,
-        any_value(resource_global_name) as resource_global_name,
-        any_value(subscription_instance_id) as subscription_instance_id,
-        any_value(project_ancestors) as project_ancestors,
-        any_value(project_labels) as project_labels,
-        any_value(labels) as labels,
-        any_value(system_labels) as system_labels,
-        any_value(tags) as tags,
         any_value(paid_by) as paid_by,
         min(usage_start_time) as usage_start_time,
         max(usage_end_time) as usage_end_time,
         max(export_time) as export_time,
         count(*) as charge_count,
-        countif(cost_type = 'adjustment' or adjustment_type is not null) as correction_count,
+        countif(charge.cost_type = 'adjustment' or charge.adjustment_type is not null) as correction_count,
         sum(if(occurrence > 1, billed_cost, 0)) as repeated_cost,
         sum(cost) as cost,
         sum(credit_committed_usage_discount) as credit_committed_usage_discount,
@@ -238,56 +183,15 @@ arrived as (
 
 added_up as (
     select
-        any_value(usage_day) as usage_day,
-        any_value(billing_account_id) as billing_account_id,
-        any_value(invoice_month) as invoice_month,
-        any_value(billing_currency) as billing_currency,
-        any_value(cost_type) as cost_type,
-        any_value(invoice_publisher_type) as invoice_publisher_type,
-        any_value(service_id) as service_id,
-        any_value(service_name) as service_name,
-        any_value(sku_id) as sku_id,
-        any_value(sku_description) as sku_description,
-        any_value(sub_account_id) as sub_account_id,
-        any_value(sub_account_name) as sub_account_name,
-        any_value(project_number) as project_number,
-        any_value(project_ancestry_numbers) as project_ancestry_numbers,
-        any_value(location) as location,
-        any_value(country) as country,
-        any_value(region) as region,
-        any_value(zone) as zone,
-        any_value(currency_conversion_rate) as currency_conversion_rate,
-        any_value(consumed_unit) as consumed_unit,
-        any_value(pricing_unit) as pricing_unit,
-        any_value(effective_price) as effective_price,
-        any_value(tier_start_amount) as tier_start_amount,
-        any_value(price_unit) as price_unit,
-        any_value(pricing_unit_quantity) as pricing_unit_quantity,
-        any_value(list_price) as list_price,
-        any_value(effective_price_default) as effective_price_default,
-        any_value(list_price_consumption_model) as list_price_consumption_model,
-        any_value(adjustment_id) as adjustment_id,
-        any_value(adjustment_description) as adjustment_description,
-        any_value(adjustment_mode) as adjustment_mode,
-        any_value(adjustment_type) as adjustment_type,
-        any_value(consumption_model_id) as consumption_model_id,
-        any_value(consumption_model_description) as consumption_model_description,
-        any_value(transaction_type) as transaction_type,
-        any_value(seller_name) as seller_name,
-        any_value(resource_name) as resource_name,
-        any_value(resource_global_name) as resource_global_name,
-        any_value(subscription_instance_id) as subscription_instance_id,
-        any_value(project_ancestors) as project_ancestors,
-        any_value(project_labels) as project_labels,
-        any_value(labels) as labels,
-        any_value(system_labels) as system_labels,
-        any_value(tags) as tags,
+        any_value(charge) as charge,
+        any_value(is_alone) as is_alone,
+        any_value(paid_by) as paid_by,
         min(usage_start_time) as usage_start_time,
         max(usage_end_time) as usage_end_time,
         max(export_time) as export_time,
+        sum(charge_count) as charge_count,
+        sum(repeated_cost) as repeated_cost,
         sum(cost) as cost,
-        any_value(is_alone) as is_alone,
-        any_value(paid_by) as paid_by,
         sum(credit_committed_usage_discount) as credit_committed_usage_discount,
         sum(credit_committed_usage_discount_dollar_base) as credit_committed_usage_discount_dollar_base,
         sum(credit_discount) as credit_discount,
@@ -304,8 +208,6 @@ added_up as (
         sum(cost_at_list_consumption_model) as cost_at_list_consumption_model,
         sum(consumed_quantity) as consumed_quantity,
         sum(pricing_quantity) as pricing_quantity,
-        sum(charge_count) as charge_count,
-        sum(repeated_cost) as repeated_cost,
         array_agg(struct(
             export_time as last_export_time, charge_count, correction_count, cost,
             credit_committed_usage_discount, credit_committed_usage_discount_dollar_base, credit_discount,
@@ -317,7 +219,8 @@ added_up as (
 )
 
 select
-    * except (is_alone, paid_by, repeated_cost),
+    charge.*,
+    added_up.* except (charge, is_alone, paid_by, repeated_cost),
     if(is_alone, null, repeated_cost) as repeated_cost,
     if(is_alone, paid_by, array(
         select as struct

@@ -29,7 +29,7 @@ with marked as (
 
 added_up as (
     select
-        any_value(export_day) as export_day,
+        export_day,
         null::text as extra,
         usage_day, billing_account_id, invoice_month, billing_currency, cost_type, invoice_publisher_type,
         service_id, service_name, sku_id, sku_description, sub_account_id, sub_account_name, project_number,
@@ -43,7 +43,12 @@ added_up as (
         max(usage_end_time) as usage_end_time,
         max(export_time) as export_time,
         sum(cost) as cost,
-        any_value(is_alone) as is_alone,
+        is_alone,
+        case when is_alone then row_hash end as only_hash,
+        case when is_alone then occurrence end as only_occurrence,
+        -- A missing list cost stands for the cost: charges with and without one do not mix.
+        cost_at_list is null as has_no_list_cost,
+        cost_at_effective_price_default is null as has_no_default_cost,
         any_value(credits) as credits,
         sum(credit_committed_usage_discount) as credit_committed_usage_discount,
         sum(credit_committed_usage_discount_dollar_base) as credit_committed_usage_discount_dollar_base,
@@ -64,22 +69,11 @@ added_up as (
         count(*)::integer as charge_count,
         sum(case when occurrence > 1 then billed_cost else 0 end) as repeated_cost
     from marked
-    group by
-        usage_day, billing_account_id, invoice_month, billing_currency, cost_type, invoice_publisher_type,
-        service_id, service_name, sku_id, sku_description, sub_account_id, sub_account_name, project_number,
-        project_ancestry_numbers, location, country, region, zone, currency_conversion_rate, consumed_unit,
-        pricing_unit, effective_price, tier_start_amount, price_unit, pricing_unit_quantity, list_price,
-        effective_price_default, list_price_consumption_model, adjustment_id, adjustment_description,
-        adjustment_mode, adjustment_type, consumption_model_id, consumption_model_description, transaction_type,
-        seller_name, resource_name, resource_global_name, subscription_instance_id, project_ancestors,
-        project_labels, labels, system_labels, tags,
-        -- A missing list cost stands for the cost: charges with and without one do not mix.
-        cost_at_list is null, cost_at_effective_price_default is null,
-        case when is_alone then row_hash end, case when is_alone then occurrence end
+    group by all
 )
 
 select
-    * exclude (is_alone) replace (
+    * exclude (is_alone, only_hash, only_occurrence, has_no_list_cost, has_no_default_cost) replace (
         case when not is_alone then repeated_cost end as repeated_cost,
         case when is_alone then credits else to_json(list_filter([
             {'name': null::text, 'amount': credit_other, 'full_name': null::text, 'id': null::text, 'type': null},
