@@ -38,14 +38,23 @@ def keep(
 
 
 @export_days.command()
-def remove(first: First, last: Last) -> None:
-    """Take the charges of these days out. Every total that moves is recorded as restated."""
+def remove(
+    first: First,
+    last: Last,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without, only what would be removed is said.")] = False,
+) -> None:
+    """Take the charges of these days out for good. Every total that moves is recorded as restated."""
     settings = load_settings()
     start, end = a_window(first, last)
     init_db(settings)
     touched: set[date] = set()
     with connect(settings, autocommit=True) as connection:
         days = _loaded(connection, start, end)
+        if not yes:
+            raise BadRequest(
+                f"This takes out {len(days)} export days, {days[0]} to {days[-1]}. What the export no longer holds "
+                "cannot be loaded again. Say --yes."
+            )
         for day in days:
             touched.update(ledger.remove_export_day(connection, day, "finops export-days remove"))
     say(f"{len(days)} export days are removed; {len(touched)} usage days are behind. `finops sync` rebuilds them.")

@@ -15,7 +15,7 @@ from finops_pipeline.orchestration import (
     dagster_instance,
 )
 from finops_pipeline.sources.base import BillingSource
-from finops_pipeline.spending import LedgerPurse, estimated_usd, is_billed
+from finops_pipeline.spending import LedgerPurse, estimated_usd
 from finops_pipeline.warehouse import source_from
 from finops_warehouse import ledger
 from finops_warehouse.assignment import follow
@@ -105,12 +105,14 @@ def estimated(settings: Settings, first: date, last: date, select: list[str]) ->
 
     Raises `BudgetReached` when that alone is more than may be spent in a day, before anything has begun.
     """
-    if RAW_ASSET not in _known(select) or not is_billed(settings):
+    if RAW_ASSET not in _known(select):
         return None
     source = _source(settings)
     held = source.partitions()
     days = [day for day in _window(first, last) if day in held]
     spend = source.estimate(days)
+    if spend.kind == "file":
+        return None
     usd = estimated_usd(settings, spend.kind, spend.estimated_bytes)
     if usd > settings.bigquery_max_usd_per_day:
         raise BudgetReached(

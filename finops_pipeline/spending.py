@@ -20,13 +20,12 @@ TIB = 2**40
 
 def estimated_usd(settings: Settings, kind: str, size: int) -> Decimal:
     """What `size` bytes cost at the prices of the settings, without the free tier: it is an account's, not ours."""
-    per_tib = settings.bigquery_usd_per_tib_queried if kind == "query" else settings.bigquery_usd_per_tib_read
-    return (per_tib * size / TIB).quantize(Decimal("0.000001"))
-
-
-def is_billed(settings: Settings) -> bool:
-    """Whether anybody bills for reading the export: BigQuery does, files cost nothing."""
-    return "bigquery://" in (settings.billing_export_url or "")
+    per_tib = {
+        "query": settings.bigquery_usd_per_tib_queried,
+        "storage_read": settings.bigquery_usd_per_tib_read,
+        "file": Decimal(0),
+    }
+    return (per_tib[kind] * size / TIB).quantize(Decimal("0.000001"))
 
 
 class LedgerPurse:

@@ -19,8 +19,9 @@ Grain = Literal["row", "day"]
 class Spend:
     """One thing that was done at the source and is billed for. Bytes as the source counts them."""
 
-    kind: Literal["query", "storage_read"]
-    """What it is billed as: a query by the bytes it processes, a Storage Read by the bytes it returns."""
+    kind: Literal["query", "storage_read", "file"]
+    """What it is billed as: a query by the bytes it processes, a Storage Read by the bytes it returns, files not at
+    all."""
     purpose: str
     """In a few words, such as `list export days`."""
     export_day: date | None

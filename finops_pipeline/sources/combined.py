@@ -7,6 +7,7 @@ of every row that is read.
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
@@ -51,12 +52,12 @@ class CombinedSource:
         )
 
     def estimate(self, export_days: Iterable[date]) -> Spend:
-        """The bytes of all sources together; as a query's, which cost more, when one of them is read by queries."""
+        """The bytes of all sources together; billed as what costs most of what they are read by."""
         days = list(export_days)
         spends = [source.estimate(days) for source in self._sources]
         size = sum(spend.estimated_bytes for spend in spends)
-        by_query = any(spend.kind == "query" for spend in spends)
-        return Spend("query" if by_query else "storage_read", spends[0].purpose, None, estimated_bytes=size)
+        dearest = max(spends, key=lambda spend: ("file", "storage_read", "query").index(spend.kind))
+        return replace(dearest, estimated_bytes=size)
 
     @contextmanager
     def read(self, export_day: date) -> Iterator[ExportDayRead]:

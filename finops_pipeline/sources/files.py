@@ -70,7 +70,7 @@ class FilesSource:
         """The bytes of these days' files, which nobody bills."""
         by_day = self._files_by_day()
         size = sum(_size(path) for day in export_days for path in by_day.get(day, []))
-        return Spend("storage_read", "read export days", None, estimated_bytes=size)
+        return Spend("file", "read export days", None, estimated_bytes=size)
 
     @contextmanager
     def read(self, export_day: date) -> Iterator[ExportDayRead]:

@@ -304,3 +304,28 @@ def test_a_closed_month_that_moved_is_accepted_with_a_reason(finops: Finops, dat
     with psycopg.connect(database_url) as connection:
         reasons = connection.execute("select reason from finops.invoice_seals order by seal_id").fetchall()
     assert ("reissued, ticket 42",) in reasons
+
+
+# -- export days that are gone
+
+
+def test_days_that_are_gone_are_kept_or_removed_by_a_command(finops: Finops, database_url: str, tmp_path: Path) -> None:
+    """The two answers to a sync that fails; taking out for good asks once more."""
+    export = Export(tmp_path / "export")
+    for day, cost in (("2026-09-11", 10), ("2026-09-12", 5)):
+        export.write(day, [charge(cost, exported=f"{day}T03:00")])
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        road = Road(connection, export.folder)
+        road.walk()
+        window = ["--from", "2026-09-12", "--to", "2026-09-12"]
+
+        kept = finops("export-days", "keep", *window, "--because", "moved", DATABASE_URL=database_url)
+        asked = finops("export-days", "remove", *window, DATABASE_URL=database_url)
+        assert (kept.returncode, asked.returncode) == (0, 1)
+        assert "1 export days are kept" in kept.stderr
+        assert "takes out 1 export days" in asked.stderr
+        assert road.total("raw_charges") == 15
+
+        removed = finops("export-days", "remove", *window, "--yes", DATABASE_URL=database_url)
+        assert removed.returncode == 0, removed.stderr
+        assert road.total("raw_charges") == 10
