@@ -47,6 +47,14 @@ def server(charge: Charge, put: Put, bigquery_server: Serve) -> BigQueryServer:
     return bigquery_server(path.parent.parent)
 
 
+@pytest.fixture
+def large_day(charge: Charge, put: Put) -> Path:
+    """300,000 rows on 2 January: more pages than may wait for whoever reads them."""
+    path = put([charge(hour) for hour in range(100)])
+    pq.write_table(pa.concat_tables([pq.read_table(path, partitioning=None)] * 3000), path)
+    return path
+
+
 def test_reading_a_day_runs_no_job(server: BigQueryServer, source_at: SourceAt, rows_of: RowsOf) -> None:
     """A job bills at least 10 MiB and may queue; reading storage does neither."""
     table = rows_of(source_at(server))
@@ -75,9 +83,9 @@ def test_several_streams_hold_every_row_once(server: BigQueryServer, source_at: 
     assert server.requests.count("ReadRows@0") == 3
 
 
-def test_leaving_a_read_early_ends_every_stream(server: BigQueryServer, source_at: SourceAt) -> None:
+def test_leaving_a_read_early_ends_every_stream(large_day: Path, bigquery_server: Serve, source_at: SourceAt) -> None:
     """A load that fails for its own reasons must not leave threads that go on reading what is billed."""
-    with source_at(server, streams=3).read(DAY) as opened:
+    with source_at(bigquery_server(large_day.parent.parent), streams=3).read(DAY) as opened:
         next(opened.batches)
         assert [thread for thread in threading.enumerate() if thread.name.startswith("storage read")]
 
@@ -86,15 +94,11 @@ def test_leaving_a_read_early_ends_every_stream(server: BigQueryServer, source_a
 
 @pytest.mark.parametrize("streams", [1, 3])
 def test_a_reader_that_takes_its_time_is_not_flooded(
-    charge: Charge, put: Put, bigquery_server: Serve, source_at: SourceAt, streams: int
+    large_day: Path, bigquery_server: Serve, source_at: SourceAt, streams: int
 ) -> None:
     """However large the day, only a few pages of each stream are decoded ahead of whoever loads it."""
-    path = put([charge(hour) for hour in range(100)])
-    rows = pa.concat_tables([pq.read_table(path, partitioning=None)] * 3000)
-    pq.write_table(rows, path)
-    whole = rows.nbytes
-    del rows
-    source = source_at(bigquery_server(path.parent.parent), streams=streams)
+    whole = pq.read_table(large_day, partitioning=None).nbytes
+    source = source_at(bigquery_server(large_day.parent.parent), streams=streams)
 
     before = pa.total_allocated_bytes()
     with source.read(DAY) as opened:
