@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from duckdb.sqltypes import DuckDBPyType
 
 from finops_warehouse.errors import BadValue, MissingColumn, WrongColumnType
@@ -140,6 +141,45 @@ def refused_value(error: Exception, place: str) -> BadValue | None:
         return None
     sentence = said.split("\n\nLINE ", 1)[0].strip()
     return BadValue(f"{place}: {sentence} Correct the value, or export that day again.")
+
+
+def as_they_are(rows: pa.Table) -> pa.Table | None:
+    """`rows` with an empty `extra`, when they hold exactly the contract's columns and no list is NULL; else None.
+
+    Such is a current export in BigQuery, and a select over it would take 0.6 s of CPU for 200,000 rows.
+    """
+    names = [field.name for field in EXPORT_FIELDS]
+    if sorted(rows.schema.names) != sorted(names):
+        return None
+    found = rows.select(names)
+    if not all(_is_held_as(rows.schema.field(field.name).type, field.type) for field in EXPORT_FIELDS):
+        return None
+    if any(_misses_a_list(column, 0) for column in found.columns):
+        return None
+    return found.append_column("extra", pa.nulls(len(rows), pa.string()))
+
+
+def _is_held_as(found: pa.DataType, expected: pa.DataType) -> bool:
+    """Whether the types agree, whatever the items of lists are called."""
+    if pa.types.is_list(expected):
+        return pa.types.is_list(found) and _is_held_as(found.value_type, expected.value_type)
+    if pa.types.is_struct(expected):
+        return (
+            pa.types.is_struct(found)
+            and [field.name for field in found] == [field.name for field in expected]
+            and all(_is_held_as(found.field(field.name).type, field.type) for field in expected)
+        )
+    return bool(found == expected)
+
+
+def _misses_a_list(column: pa.ChunkedArray, missing_around: int) -> bool:
+    """Whether a list in `column` is NULL where what it belongs to is not."""
+    if pa.types.is_list(column.type):
+        return bool(column.null_count > missing_around)
+    if pa.types.is_struct(column.type):
+        parts = (pc.struct_field(column, field.name) for field in column.type)
+        return any(_misses_a_list(part, column.null_count) for part in parts)
+    return False
 
 
 def as_contract(batch: pa.RecordBatch) -> pa.RecordBatch:

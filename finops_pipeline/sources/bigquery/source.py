@@ -25,7 +25,7 @@ from finops_pipeline.sources.bigquery.guarded_query import MINIMUM_BYTES_BILLED,
 from finops_pipeline.sources.bigquery.refusals import as_our_errors, is_out_of_quota
 from finops_pipeline.sources.bigquery.storage_read import OpenedRows, StorageReads
 from finops_pipeline.sources.bigquery.table import TableName
-from finops_pipeline.sources.contract import BATCH_ROWS, as_contract, conforming_select, connect
+from finops_pipeline.sources.contract import BATCH_ROWS, as_contract, as_they_are, conforming_select, connect
 from finops_warehouse.errors import ExportDayVanished, SettingsError
 
 if TYPE_CHECKING:
@@ -289,7 +289,9 @@ class BigQuerySource:
         """The rows in the contract's schema."""
         with self._our_errors():
             for rows in _in_equal_parts(opened.pages, schema):
-                conformed = connection.from_arrow(rows).project(select_list).to_arrow_table()
+                conformed = as_they_are(rows)
+                if conformed is None:
+                    conformed = connection.from_arrow(rows).project(select_list).to_arrow_table()
                 yield from map(as_contract, conformed.combine_chunks().to_batches())
 
     def _our_errors(self) -> AbstractContextManager[None]:
