@@ -172,7 +172,7 @@ def _is_held_as(found: pa.DataType, expected: pa.DataType) -> bool:
     return bool(found == expected)
 
 
-def _misses_a_list(column: pa.ChunkedArray, missing_around: int) -> bool:
+def _misses_a_list(column: "pa.ChunkedArray[Any]", missing_around: int) -> bool:
     """Whether a list in `column` is NULL where what it belongs to is not."""
     if pa.types.is_list(column.type):
         return bool(column.null_count > missing_around)

@@ -19,7 +19,8 @@ def converted(rows: pa.Table) -> pa.Table:
     connection = connect()
     held = connection.from_arrow(rows)
     select = conforming_select(dict(zip(held.columns, held.types, strict=True)), "the table of the test")
-    return held.project(select.select_list).to_arrow_table().cast(EXPORT_SCHEMA)
+    found: pa.Table = held.project(select.select_list).to_arrow_table().cast(EXPORT_SCHEMA)
+    return found
 
 
 @pytest.fixture
