@@ -3,7 +3,8 @@
 * ApiError                       500
   x BadQuestion                  422   asking again changes nothing
     - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen,
-      UnknownDimension, NotAddable
+      UnknownDimension, NotAddable, BadCursor
+  x StaleCursor                  409   the data has moved
   x NotAllowed                   401   a token is needed
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NotYet                       503   asking again later may work
@@ -88,6 +89,16 @@ class NothingServedThen(BadQuestion):
 
 class NothingToCompare(BadQuestion):
     """Periods of different length say nothing about each other."""
+
+
+class BadCursor(BadQuestion):
+    """The cursor is of another question, or of none."""
+
+
+class StaleCursor(ApiError):
+    """The data has moved since the page before."""
+
+    status = HTTPStatus.CONFLICT
 
 
 class NotAllowed(ApiError):

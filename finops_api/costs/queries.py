@@ -2,10 +2,12 @@
 
 import json
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from psycopg import AsyncConnection, sql
 
+from finops_api.costs import cursors
 from finops_api.costs.models import MAX_ROWS, CostMeta, CostPage, ResolvedQuery
 from finops_api.database import rows
 from finops_api.errors import TooManyRows
@@ -19,10 +21,18 @@ Kept = list[tuple[str, str]]
 
 PERIODS = {
     "daily": "usage_day::text",
+    "weekly": "date_trunc('week', usage_day)::date::text",
     "monthly": "to_char(usage_day, 'YYYY-MM')",
+    "invoice_month": "invoice_month",
     "total": "null::text",
 }
-PERIOD_NAMES = {"daily": "usage_day", "monthly": "month", "total": None}
+PERIOD_NAMES = {
+    "daily": "usage_day",
+    "weekly": "week",
+    "monthly": "month",
+    "invoice_month": "invoice_month",
+    "total": None,
+}
 
 STATEMENT = """
     with charges as (
@@ -33,8 +43,8 @@ STATEMENT = """
         select {period} as period, {groups} billing_currency, {sums}
         from charges where {daily} or usage_day < %(counted_end)s
         group by {keys}
-        order by period, billing_currency, {first} desc
-        limit %(limit)s
+        order by period, billing_currency, {first} desc, {keys}
+        limit %(limit)s offset %(offset)s
     ),
     totals as (
         select billing_currency, {sums} from charges where usage_day < %(counted_end)s
@@ -60,7 +70,11 @@ META = f"""
     select
         (select coalesce(max(version), 0) from finops.materialisation where asset = %(table)s),
         array(
-            select day::date from generate_series(%(asked_from)s::date, %(end)s::date - 1, interval '1 day') as day
+            select day::date from (
+                select generate_series(%(start)s::date, %(end)s::date - 1, interval '1 day')
+                union
+                select generate_series(%(previous_start)s::date, %(previous_end)s::date - 1, interval '1 day')
+            ) as asked(day)
             where not exists (
                 select from finops.materialisation where asset = %(table)s and partition_key = day::date::text
             )
@@ -80,7 +94,11 @@ META_AS_OF = f"""
     select
         (select coalesce(max(version), 0) from built),
         array(
-            select day::date from generate_series(%(asked_from)s::date, %(end)s::date - 1, interval '1 day') as day
+            select day::date from (
+                select generate_series(%(start)s::date, %(end)s::date - 1, interval '1 day')
+                union
+                select generate_series(%(previous_start)s::date, %(previous_end)s::date - 1, interval '1 day')
+            ) as asked(day)
             where not exists (select from built where partition_key = day::date::text)
             order by 1
         ),
@@ -131,18 +149,61 @@ def _relation(asked: ResolvedQuery, table: str) -> sql.Composable:
     return sql.SQL(SEEN).format(columns=sql.SQL(", ").join(map(sql.Identifier, names)))
 
 
+# Which usage days the charges of invoices are of: those that arrived, or that were ever served.
+INVOICED_DAYS = """
+    select min(usage_day), max(usage_day) from finops.usage_day_arrivals
+    where invoice_month >= to_char(%(start)s::date, 'YYYYMM') and invoice_month < to_char(%(end)s::date, 'YYYYMM')
+"""
+INVOICED_DAYS_AS_OF = """
+    select min(usage_day), max(usage_day) from (
+        select usage_day, invoice_month from finops.aggregated_cost_data
+        union all
+        select usage_day, invoice_month from finops.superseded_cost_data
+    ) as served
+    where invoice_month >= to_char(%(start)s::date, 'YYYYMM') and invoice_month < to_char(%(end)s::date, 'YYYYMM')
+"""
+
+
 async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
     """The answer to a cost question. Raises `TooManyRows` rather than cut an answer short unseen."""
-    table = "aggregated_cost_data" if asked.query.as_of else table_for({*asked.groups, *asked.query.filters()})
+    if asked.query.time_basis == "invoice_month":
+        await _find_invoiced_days(connection, asked)
+    table = "aggregated_cost_data" if asked.query.as_of else table_for(asked.query.dimensions())
     kept = await kept_members(connection, asked, table)
-    items, totals = await _read(connection, asked, table, kept, asked.start, asked.end, asked.counted_end)
+    state, offset = "", 0
+    if asked.query.limit:
+        state = await _state_of(connection, table, asked)
+        offset = cursors.position(asked.query, state)
+    items, totals = await _read(connection, asked, table, kept, asked.read_days, offset)
+    next_cursor = None
+    if asked.query.limit and len(items) > asked.query.limit:
+        items.pop()
+        next_cursor = cursors.cursor(asked.query, state, offset + len(items))
     if asked.query.compare:
         first, last = asked.previous
         # The members shown are those of the window itself, or a row would be compared with another selection.
-        before, totals_before = await _read(connection, asked, table, kept, first, last, last)
+        before, totals_before = await _read(connection, asked, table, kept, (first, last, last), 0)
         _put_beside(items, before, asked)
         _put_beside(totals, totals_before, asked)
-    return CostPage(items=items, totals=totals, meta=await _meta(connection, asked, table))
+    meta = await _meta(connection, asked, table)
+    return CostPage(items=items, totals=totals, meta=meta.model_copy(update={"next_cursor": next_cursor}))
+
+
+async def _find_invoiced_days(connection: AsyncConnection, asked: ResolvedQuery) -> None:
+    """Widen or narrow what is read to the usage days of the invoices asked for."""
+    statement = INVOICED_DAYS_AS_OF if asked.query.as_of else INVOICED_DAYS
+    [(first, last)] = await rows(connection, statement, {"start": asked.start, "end": asked.end})
+    if first is not None:
+        asked.reads_usage_days(first, last + timedelta(days=1))
+
+
+async def _state_of(connection: AsyncConnection, table: str, asked: ResolvedQuery) -> str:
+    """What the rows of a table are at this moment: another one after every build of any of its days."""
+    # Versions rise in the order they are given out, and not always in that of their commits: the newest one alone may
+    # stay what it was.
+    statement = "select coalesce(sum(version), 0) from finops.materialisation where asset = %(table)s"
+    [(versions,)] = await rows(connection, statement, {"table": table})
+    return f"{table} {versions} {asked.complete_through}"
 
 
 async def kept_members(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> Kept | None:
@@ -156,7 +217,8 @@ async def kept_members(connection: AsyncConnection, asked: ResolvedQuery, table:
         table=_relation(asked, table),
         filters=_filters(asked),
     )
-    parameters = {"start": asked.start, "counted_end": asked.counted_end, "top": asked.query.top, **_values(asked)}
+    start, _, counted_end = asked.read_days
+    parameters = {"start": start, "counted_end": counted_end, "top": asked.query.top, **_values(asked)}
     return [(currency, member) for currency, member in await rows(connection, statement, parameters)]
 
 
@@ -165,10 +227,12 @@ async def _read(
     asked: ResolvedQuery,
     table: str,
     kept: Kept | None,
-    start: date,
-    end: date,
-    counted_end: date,
+    days: tuple[date, date, date],
+    offset: int,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows and totals of the days from the first to before the second; totals count those before the third."""
+    start, end, counted_end = days
+    limit = asked.query.limit or MAX_ROWS
     granularity = asked.query.granularity
     groups = [dimension(name) for name in asked.groups]
     shown = [_shown(group, kept) for group in groups]
@@ -197,14 +261,20 @@ async def _read(
         "start": start,
         "end": end,
         "counted_end": counted_end,
-        "limit": MAX_ROWS + 1,
+        "limit": limit + 1,
+        "offset": offset,
         "kept_currencies": [currency for currency, _ in kept or []],
         "kept_members": [member for _, member in kept or []],
         **_values(asked),
     }
     [(items, totals)] = await rows(connection, statement, parameters)
-    if len(items) > MAX_ROWS:
-        raise TooManyRows(f"The answer has more than {MAX_ROWS} rows. Take a shorter window, or group by less.")
+    if len(items) > MAX_ROWS and not asked.query.limit:
+        raise TooManyRows(
+            f"The answer has more than {MAX_ROWS} rows. Page through it with limit, take a shorter window, or group by "
+            "less."
+        )
+    if asked.query.time_basis == "invoice_month":
+        start, counted_end = asked.start, asked.end
     return [_named(item, asked, start, counted_end) for item in items], totals
 
 
@@ -244,11 +314,21 @@ def _filters(asked: ResolvedQuery) -> sql.Composed:
     conditions += [member_filter(name, sql.Placeholder(f"is_{name}")) for name in asked.query.filters()]
     if asked.query.billing_currency:
         conditions.append(sql.SQL("billing_currency = any({})").format(sql.Placeholder("currencies")))
+    if asked.query.time_basis == "invoice_month":
+        conditions.append(sql.SQL("invoice_month >= %(first_invoice)s and invoice_month < %(end_of_invoices)s"))
+    if condition := asked.query.condition():
+        conditions.append(condition.as_sql({}))
     return sql.SQL(" and ").join(conditions)
 
 
 def _values(asked: ResolvedQuery) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if condition := asked.query.condition():
+        condition.as_sql(values)
     return {
+        **values,
+        "first_invoice": asked.start.strftime("%Y%m"),
+        "end_of_invoices": asked.end.strftime("%Y%m"),
         "as_of": asked.query.as_of,
         "currencies": asked.query.billing_currency,
         **{f"is_{name}": values for name, values in asked.query.filters().items()},
@@ -286,7 +366,7 @@ def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: 
     for item in now:
         match = earlier.pop(key(item, timedelta(0)), None)
         for measure in asked.measures:
-            item[f"previous_{measure}"] = match[measure] if match else nothing(item)
+            _compare(item, measure, match[measure] if match else nothing(item))
     for gone in earlier.values():
         row = dict(gone)
         if "usage_day" in row:
@@ -294,16 +374,33 @@ def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: 
             row["estimated"] = False
         elif "start" in row:
             row |= {"start": asked.start.isoformat(), "end": asked.counted_end.isoformat()}
-        now.append({**row, **dict.fromkeys(asked.measures, "0"), **{f"previous_{m}": gone[m] for m in asked.measures}})
+        row |= dict.fromkeys(asked.measures, "0")
+        for measure in asked.measures:
+            _compare(row, measure, gone[measure])
+        now.append(row)
+
+
+def _compare(item: dict[str, Any], measure: str, before: str | None) -> None:
+    """Put beside a measure what it was before, and by how much it moved: as an amount, and in percent of before."""
+    item[f"previous_{measure}"] = before
+    item[f"change_{measure}"] = item[f"change_percent_{measure}"] = None
+    if before is not None:
+        change = Decimal(item[measure]) - Decimal(before)
+        item[f"change_{measure}"] = format(change, "f")
+        if Decimal(before):
+            percent = change / abs(Decimal(before)) * 100
+            item[f"change_percent_{measure}"] = format(percent.quantize(Decimal("0.01")), "f")
 
 
 async def _meta(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> CostMeta:
     as_of = asked.query.as_of
+    previous_start, previous_end = asked.previous if asked.query.compare else (asked.start, asked.start)
     parameters = {
         "table": table,
-        "asked_from": asked.previous[0] if asked.query.compare else asked.start,
-        "start": asked.start,
-        "end": asked.end,
+        "start": asked.read_days[0],
+        "end": asked.read_days[1],
+        "previous_start": previous_start,
+        "previous_end": previous_end,
         "as_of": as_of,
         "accounts": asked.query.billing_account or None,
         "currencies": asked.query.billing_currency,
@@ -318,11 +415,13 @@ async def _meta(connection: AsyncConnection, asked: ResolvedQuery, table: str) -
         group_by=asked.groups,
         measures=asked.measures,
         filters=asked.query.filters(),
+        where=asked.query.condition(),
+        time_basis=asked.query.time_basis,
         table=table,
         data_version=version,
         complete_through=asked.complete_through,
         counted_through=counted_through if counted_through >= asked.start else None,
-        estimated=asked.end - timedelta(days=1) > asked.complete_through,
+        estimated=asked.read_days[1] - timedelta(days=1) > asked.complete_through,
         missing_days=missing,
         restated=bool(restated),
         restated_days=restated,
@@ -330,6 +429,6 @@ async def _meta(connection: AsyncConnection, asked: ResolvedQuery, table: str) -
         restated_by=changes,
         as_of=as_of,
         behind_days=behind,
-        previous_start=asked.previous[0] if asked.query.compare else None,
-        previous_end=asked.previous[1] if asked.query.compare else None,
+        previous_start=previous_start if asked.query.compare else None,
+        previous_end=previous_end if asked.query.compare else None,
     )

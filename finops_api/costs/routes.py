@@ -1,16 +1,18 @@
-"""GET /v1/costs: HTTP words only; the question is a model, the answer is elsewhere."""
+"""GET /v1/costs and POST /v1/costs/query: HTTP words only; the question is a model, the answer is elsewhere."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from psycopg_pool import AsyncConnectionPool
 
 from finops_api.access import Reader
 from finops_api.catalogue.queries import last_complete_day, refuse_unknown
-from finops_api.costs.models import CostPage, CostQuery
+from finops_api.costs.models import CostPage, CostQuery, CostQuestion
 from finops_api.costs.queries import costs
 from finops_api.database import Pool, rows, snapshot
 from finops_api.errors import (
     AskedTwice,
+    BadCursor,
     DatabaseUnreachable,
     EmptyWindow,
     NotAddable,
@@ -18,6 +20,7 @@ from finops_api.errors import (
     NothingLoaded,
     NothingServedThen,
     NothingToCompare,
+    StaleCursor,
     TooManyGroups,
     TooManyRows,
     UnknownDimension,
@@ -31,7 +34,7 @@ router = APIRouter(prefix="/v1/costs", tags=["costs"])
 
 REFUSALS = documented(
     AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, UnknownDimension, NotAddable, NothingToCompare,
-    NothingServedThen, NotAllowed, NothingLoaded, DatabaseUnreachable,
+    NothingServedThen, BadCursor, StaleCursor, NotAllowed, NothingLoaded, DatabaseUnreachable,
 )  # fmt: skip
 
 
@@ -39,12 +42,22 @@ REFUSALS = documented(
 async def list_costs(
     query: Annotated[CostQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(CostQuery)]
 ) -> CostPage:
-    """Cost by day, month or as one total, by up to three dimensions.
+    """Cost by day, week, month or as one total, by up to three dimensions.
 
     `end` is not included. Amounts are decimal strings; a row has one currency, and currencies are never added.
     Days whose charges are still arriving are marked `estimated` and are in no total. With `as_of` the answer is the
     one a reader got at that moment.
     """
+    return await _answer(query, pool)
+
+
+@router.post("/query", operation_id="queryCosts", responses=REFUSALS)
+async def query_costs(question: CostQuestion, pool: Pool, _: Reader) -> CostPage:
+    """The same question as a body, with conditions combined by `and`, `or` and `not`. Nothing is changed by it."""
+    return await _answer(question, pool)
+
+
+async def _answer(query: CostQuery, pool: AsyncConnectionPool) -> CostPage:
     if query.as_of:
         await rows(pool, SETTLED)
     async with snapshot(pool) as moment:
