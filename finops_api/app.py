@@ -8,8 +8,11 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
 from finops_api import dashboard, errors
+from finops_api.access import reader_of
 from finops_api.allocation.routes import router as allocation
+from finops_api.answers import KeptAnswers
 from finops_api.catalogue.routes import router as catalogue
+from finops_api.changes import Changes
 from finops_api.costs.routes import router as costs
 from finops_api.database import pool
 from finops_api.evidence.routes import router as evidence
@@ -48,9 +51,11 @@ class Application(FastAPI):
 def create_app(dsn: str, settings: Settings) -> FastAPI:
     """The application over the warehouse at `dsn`. Nothing is connected before it starts."""
 
+    changes = Changes(dsn)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with pool(dsn) as connections:
+        async with pool(dsn) as connections, changes.listening():
             app.state.pool = connections
             yield
 
@@ -64,6 +69,13 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.registry = registry
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
+    app.add_middleware(
+        KeptAnswers,
+        changes=changes,
+        reader=reader_of(settings),
+        room=settings.answers_kept_mb * 2**20,
+        registry=registry,
+    )
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
     for router in (costs, catalogue, allocation, restatements, maturity, invoices, insights, evidence, focus, health):

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     """What DuckDB may take in memory while export days are read; a load as a whole takes up to 270 MB more, whatever
     the day's size."""
 
+    answers_kept_mb: int = Field(default=64, ge=0)
+    """Memory in which the API keeps answers until the data behind them changes. 0: none is kept."""
+
     google_application_credentials: Path | None = None
     """Service account key file for BigQuery. Unset: the machine's own Google identity."""
 

@@ -1,0 +1,177 @@
+"""Answers that are still the answer: kept as bytes, sent again without asking the warehouse, or not at all (304).
+
+An answer is kept for one reader's rights, one question and one state of the data. The state is noted before the
+question is put to the warehouse, so whatever is committed meanwhile makes the answer an old one. Equal questions that
+come while one is being answered wait for that answer.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from finops_api.changes import Changes
+
+KEPT_UNDER = (
+    "/v1/costs",
+    "/v1/dimensions",
+    "/v1/meta",
+    "/v1/restatements",
+    "/v1/maturity",
+    "/v1/nowcast",
+    "/v1/allocations",
+    "/v1/coverage",
+    "/v1/invoice-months",
+    "/v1/anomalies",
+    "/v1/forecasts",
+    "/v1/recommendations",
+    "/v1/focus",
+)
+"""What is made of tables alone. Evidence is added up when it is asked for, and says when."""
+
+LARGEST_SHARE = 8
+"""An answer that takes more than an eighth of the room is not kept: it would push out all others."""
+
+Key = tuple[str, str, bytes, str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as it is sent."""
+
+    state: int
+    body: bytes
+    etag: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    route: object
+
+
+class Answers:
+    """The answers kept, the ones used last the longest, in so many bytes."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._kept: OrderedDict[Key, Answer] = OrderedDict()
+        self.size = 0
+
+    def get(self, key: Key, state: int) -> Answer | None:
+        """The answer to this question, if it is of this state."""
+        found = self._kept.get(key)
+        if found is None or found.state != state:
+            return None
+        self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: Key, answer: Answer) -> None:
+        """Keep an answer, and let go of those used longest ago that no longer fit."""
+        if len(answer.body) > self._room // LARGEST_SHARE:
+            return
+        self._forget(key)
+        self._kept[key] = answer
+        self.size += len(answer.body)
+        while self.size > self._room:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: Key) -> None:
+        gone = self._kept.pop(key, None)
+        if gone is not None:
+            self.size -= len(gone.body)
+
+
+class KeptAnswers:
+    """Middleware that answers from what is kept. `reader` says whose rights a request has; None: ask the routes."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        changes: Changes,
+        reader: Callable[[Mapping[bytes, bytes]], str | None],
+        room: int,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._app = app
+        self._changes = changes
+        self._reader = reader
+        self._answers = Answers(room)
+        self._coming: dict[tuple[Key, int], asyncio.Future[Answer | None]] = {}
+        outcomes = Counter(
+            "finops_answers", "Answers by where they came from: kept, unchanged (304), made.", ["from"],
+            registry=registry,
+        )  # fmt: skip
+        self._kept, self._unchanged, self._made = (outcomes.labels(name) for name in ("kept", "unchanged", "made"))
+        self._size = Gauge("finops_answers_bytes", "Bytes of the answers that are kept.", registry=registry)
+        self._listening = Gauge("finops_listens_for_changes", "Whether changes are heard of.", registry=registry)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from what is kept, or keep what is answered."""
+        if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].startswith(KEPT_UNDER):
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        state = self._changes.state
+        self._listening.set(state is not None)
+        reader = self._reader(headers)
+        if state is None or reader is None or b"no-cache" in headers.get(b"cache-control", b""):
+            self._made.inc()
+            await self._app(scope, receive, send)
+            return
+        # Whether an invoice is closed follows from the date.
+        key = (reader, scope["path"], scope["query_string"], datetime.now(UTC).date().isoformat())
+        answer = self._answers.get(key, state)
+        if answer is None:
+            answer = await self._asked_once(key, state, scope, receive, send)
+            if answer is None:  # it has been sent already
+                return
+        scope["route"] = answer.route
+        if answer.etag in [tag.strip().removeprefix(b"W/") for tag in headers.get(b"if-none-match", b"").split(b",")]:
+            self._unchanged.inc()
+            await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", answer.etag)]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        self._kept.inc()
+        await send({"type": "http.response.start", "status": 200, "headers": list(answer.headers)})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _asked_once(self, key: Key, state: int, scope: Scope, receive: Receive, send: Send) -> Answer | None:
+        """The answer, from whoever asks the same now; None when it could not be kept and has been sent as it is."""
+        coming = self._coming.get((key, state))
+        if coming is not None:
+            answer = await asyncio.shield(coming)
+            if answer is not None:
+                return answer
+        mine: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._coming[key, state] = mine
+        answer = None
+        try:
+            answer = await self._made_by_routes(key, state, scope, receive, send)
+            return answer
+        finally:
+            mine.set_result(answer)
+            if self._coming.get((key, state)) is mine:
+                del self._coming[key, state]
+
+    async def _made_by_routes(self, key: Key, state: int, scope: Scope, receive: Receive, send: Send) -> Answer | None:
+        messages: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            messages.append(message)
+
+        await self._app(scope, receive, hold)
+        self._made.inc()
+        start = messages[0]
+        if start["status"] != 200:
+            for message in messages:
+                await send(message)
+            return None
+        body = b"".join(message.get("body", b"") for message in messages[1:])
+        etag = b'"' + blake2b(body, digest_size=16).hexdigest().encode() + b'"'
+        told: list[tuple[bytes, bytes]] = [*start["headers"], (b"etag", etag), (b"cache-control", b"private, no-cache")]
+        answer = Answer(state, body, etag, tuple(told), scope.get("route"))
+        self._answers.put(key, answer)
+        self._size.set(self._answers.size)
+        return answer
