@@ -133,8 +133,9 @@ def _parameters(asked: CoverageQuery, when: ResolvedQuery) -> dict[str, Any]:
 async def _meta(
     connection: AsyncConnection, asked: CoverageQuery, when: ResolvedQuery, version: int, table: str
 ) -> AllocationMeta:
+    nothing_before = {"previous_start": when.start, "previous_end": when.start}
     [(data_version, missing, behind)] = await rows(
-        connection, META, {"table": table, "asked_from": when.start, "start": when.start, "end": when.end}
+        connection, META, {"table": table, "start": when.start, "end": when.end, **nothing_before}
     )
     counted_through = when.counted_end - timedelta(days=1)
     return AllocationMeta(

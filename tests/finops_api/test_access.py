@@ -63,6 +63,8 @@ DATA = [
     "/v1/invoice-months/parts?invoice_month=202609",
     "/v1/focus/conformance",
 ]
+ASKED_BY_BODY = "/v1/costs/query"
+"""The one route that reads by POST; it asks for the reader as all do, and is tried below."""
 HANDED_IN = "/v1/invoices/{billing_account}/{invoice_month}/{billing_currency}"
 """The one route that writes; `test_invoices.py` tries it without a token."""
 
@@ -71,7 +73,7 @@ def test_the_list_of_data_routes_is_whole() -> None:
     """The tests below try them one by one; this one sees that none is left out."""
     asked = {path.split("?")[0].replace("/project/", "/{name}/") for path in DATA}
 
-    assert {path for path, _ in routes()} - OPEN - {HANDED_IN} == asked
+    assert {path for path, _ in routes()} - OPEN - {HANDED_IN, ASKED_BY_BODY} == asked
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,15 @@ def test_without_the_token_no_data(
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["www-authenticate"] == "Bearer"
     assert TOKEN[:8] not in answer.text
+
+
+def test_a_question_in_a_body_needs_the_token_too(built: str, api_over: Callable[..., httpx.Client]) -> None:
+    """It is the same data, whatever the method is called."""
+    client = api_over(built, api_token=TOKEN)
+
+    assert client.post(ASKED_BY_BODY, json={"window": "7d"}).status_code == 401
+    told = client.post(ASKED_BY_BODY, json={"window": "7d"}, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert told.status_code == 200
 
 
 def test_with_the_token_every_route_answers(built: str, api_over: Callable[..., httpx.Client]) -> None:

@@ -263,10 +263,10 @@ def test_versions_only_rise_and_listeners_are_told_at_commit(
         with connection.transaction():
             first = ledger.materialised(connection, "aggregated_cost_data", "2026-10-01", 1, 10, "run")
             assert list(listener.notifies(timeout=0.1, stop_after=1)) == []
-        [told] = listener.notifies(timeout=10, stop_after=1)
+        told = [notice.payload for notice in listener.notifies(timeout=10, stop_after=2)]
 
     second = ledger.materialised(connection, "aggregated_cost_data", "2026-10-01", 1, 10, "run")
-    assert told.payload == "aggregated_cost_data"
+    assert "aggregated_cost_data" in told
     assert second > first
 
 
