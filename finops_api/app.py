@@ -13,6 +13,8 @@ from finops_api.catalogue.routes import router as catalogue
 from finops_api.costs.routes import router as costs
 from finops_api.database import pool
 from finops_api.evidence.routes import router as evidence
+from finops_api.exports.routes import router as exports
+from finops_api.exports.stream import MAX_EXPORTS, STATEMENT_TIMEOUT, Exports
 from finops_api.focus.routes import router as focus
 from finops_api.health.routes import router as health
 from finops_api.insights.routes import router as insights
@@ -50,8 +52,12 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with pool(dsn) as connections:
+        async with (
+            pool(dsn) as connections,
+            pool(dsn, max_size=MAX_EXPORTS, statement_timeout=STATEMENT_TIMEOUT) as for_exports,
+        ):
             app.state.pool = connections
+            app.state.exports = Exports(for_exports)
             yield
 
     app = Application(
@@ -66,7 +72,9 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
-    for router in (costs, catalogue, allocation, restatements, maturity, invoices, insights, evidence, focus, health):
+    for router in (
+        costs, catalogue, allocation, restatements, maturity, invoices, insights, evidence, focus, exports, health,
+    ):  # fmt: skip
         app.include_router(router)
     dashboard.install(app)
     return app

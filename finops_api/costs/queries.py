@@ -24,18 +24,21 @@ PERIODS = {
 }
 PERIOD_NAMES = {"daily": "usage_day", "monthly": "month", "total": None}
 
+CHARGES = """
+    select * from {table}
+    where usage_day >= %(start)s and usage_day < %(end)s and {filters}
+"""
+
+ROWS = """
+    select {period} as period, {groups} billing_currency, {sums}
+    from charges where {daily} or usage_day < %(counted_end)s
+    group by {keys}
+    order by period, billing_currency, {first} desc, {keys}
+"""
+
 STATEMENT = """
-    with charges as (
-        select * from {table}
-        where usage_day >= %(start)s and usage_day < %(end)s and {filters}
-    ),
-    rows as (
-        select {period} as period, {groups} billing_currency, {sums}
-        from charges where {daily} or usage_day < %(counted_end)s
-        group by {keys}
-        order by period, billing_currency, {first} desc
-        limit %(limit)s
-    ),
+    with charges as ({charges}),
+    rows as ({rows} limit %(limit)s),
     totals as (
         select billing_currency, {sums} from charges where usage_day < %(counted_end)s
         group by billing_currency order by billing_currency
@@ -133,7 +136,7 @@ def _relation(asked: ResolvedQuery, table: str) -> sql.Composable:
 
 async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
     """The answer to a cost question. Raises `TooManyRows` rather than cut an answer short unseen."""
-    table = "aggregated_cost_data" if asked.query.as_of else table_for({*asked.groups, *asked.query.filters()})
+    table = table_of(asked)
     kept = await kept_members(connection, asked, table)
     items, totals = await _read(connection, asked, table, kept, asked.start, asked.end, asked.counted_end)
     if asked.query.compare:
@@ -142,7 +145,7 @@ async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
         before, totals_before = await _read(connection, asked, table, kept, first, last, last)
         _put_beside(items, before, asked)
         _put_beside(totals, totals_before, asked)
-    return CostPage(items=items, totals=totals, meta=await _meta(connection, asked, table))
+    return CostPage(items=items, totals=totals, meta=await meta_of(connection, asked, table))
 
 
 async def kept_members(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> Kept | None:
@@ -169,6 +172,29 @@ async def _read(
     end: date,
     counted_end: date,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    charges, shown = _selects(asked, table, kept)
+    statement = sql.SQL(STATEMENT).format(charges=charges, rows=shown, sums=_sums(asked))
+    parameters = {**_parameters(asked, kept, start, end, counted_end), "limit": MAX_ROWS + 1}
+    [(items, totals)] = await rows(connection, statement, parameters)
+    if len(items) > MAX_ROWS:
+        raise TooManyRows(f"The answer has more than {MAX_ROWS} rows. Take a shorter window, or group by less.")
+    return [_named(item, asked, start, counted_end) for item in items], totals
+
+
+def every_row(asked: ResolvedQuery, table: str) -> tuple[sql.Composed, dict[str, Any]]:
+    """The select of the rows of an answer however many there are, their period as `period`, and its parameters."""
+    charges, shown = _selects(asked, table, None)
+    statement = sql.SQL("with charges as ({}) {}").format(charges, shown)
+    return statement, _parameters(asked, None, asked.start, asked.end, asked.counted_end)
+
+
+def table_of(asked: ResolvedQuery) -> str:
+    """The table an answer is read from; as of a moment that is the one whose old rows are kept."""
+    return "aggregated_cost_data" if asked.query.as_of else table_for({*asked.groups, *asked.query.filters()})
+
+
+def _selects(asked: ResolvedQuery, table: str, kept: Kept | None) -> tuple[sql.Composed, sql.Composed]:
+    """The charges an answer is made of, and its rows made of them."""
     granularity = asked.query.granularity
     groups = [dimension(name) for name in asked.groups]
     shown = [_shown(group, kept) for group in groups]
@@ -183,29 +209,26 @@ async def _read(
     if kept is not None:
         names += [_others(group) for group in groups]
     keys = [sql.SQL(PERIODS[granularity]), sql.SQL("billing_currency"), *shown]
-    statement = sql.SQL(STATEMENT).format(
-        table=_relation(asked, table),
-        filters=_filters(asked),
+    charges = sql.SQL(CHARGES).format(table=_relation(asked, table), filters=_filters(asked))
+    return charges, sql.SQL(ROWS).format(
         period=sql.SQL(PERIODS[granularity]),
         groups=sql.SQL(" ").join(names),
-        sums=sql.SQL(", ").join(map(_sum, asked.measures)),
+        sums=_sums(asked),
         daily=sql.SQL("true" if granularity == "daily" else "false"),
         keys=sql.SQL(", ").join(keys[1:] if granularity == "total" else keys),
         first=sql.SQL("sum({})").format(sql.Identifier(MEASURES[asked.measures[0]].column)),
     )
-    parameters = {
+
+
+def _parameters(asked: ResolvedQuery, kept: Kept | None, start: date, end: date, counted_end: date) -> dict[str, Any]:
+    return {
         "start": start,
         "end": end,
         "counted_end": counted_end,
-        "limit": MAX_ROWS + 1,
         "kept_currencies": [currency for currency, _ in kept or []],
         "kept_members": [member for _, member in kept or []],
         **_values(asked),
     }
-    [(items, totals)] = await rows(connection, statement, parameters)
-    if len(items) > MAX_ROWS:
-        raise TooManyRows(f"The answer has more than {MAX_ROWS} rows. Take a shorter window, or group by less.")
-    return [_named(item, asked, start, counted_end) for item in items], totals
 
 
 IS_KEPT = "(billing_currency, {}) in (select * from unnest(%(kept_currencies)s::text[], %(kept_members)s::text[]))"
@@ -231,6 +254,10 @@ def _others(group: Dimension) -> sql.Composed:
     """How many members a row stands for beyond those that are shown."""
     key = member_key(group)
     return sql.SQL("count(distinct {}) filter (where not {}) as others,").format(key, sql.SQL(IS_KEPT).format(key))
+
+
+def _sums(asked: ResolvedQuery) -> sql.Composed:
+    return sql.SQL(", ").join(map(_sum, asked.measures))
 
 
 def _sum(measure: str) -> sql.Composed:
@@ -297,7 +324,8 @@ def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: 
         now.append({**row, **dict.fromkeys(asked.measures, "0"), **{f"previous_{m}": gone[m] for m in asked.measures}})
 
 
-async def _meta(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> CostMeta:
+async def meta_of(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> CostMeta:
+    """How far an answer from this table can be trusted."""
     as_of = asked.query.as_of
     parameters = {
         "table": table,
