@@ -63,7 +63,9 @@ class Column:
     """Of a number: the decimal places it is rounded to where a format wants to know. CSV and NDJSON keep all."""
 
 
-MOMENT = "to_char({} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+# As FOCUS writes moments; parts of a second, which only the time of the export has, are not lost.
+MOMENT = """to_char({0} at time zone 'UTC', case when date_trunc('second', {0}) = {0}
+    then 'YYYY-MM-DD"T"HH24:MI:SS"Z"' else 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"' end)"""
 
 # By code point: a list of one-character strings would be cut and compared, once for each cell of a million rows.
 CSV_TEXT = "case when ascii({0}) = any ('{{9,13,43,45,61,64}}') then '''' || {0} else {0} end"

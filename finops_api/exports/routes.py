@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from finops_api.access import Reader
 from finops_api.database import Pool, rows
@@ -50,7 +50,7 @@ Form = Annotated[Format, Path(alias="format", description="What kind of file.")]
 @router.get(
     "/costs.{format}",
     operation_id="exportCosts",
-    response_class=Download,
+    response_class=Response,
     responses=FILE
     | documented(
         AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, UnknownDimension, NotAddable, NothingServedThen,
@@ -80,7 +80,7 @@ async def export_costs(
 @router.get(
     "/focus.{format}",
     operation_id="exportFocus",
-    response_class=Download,
+    response_class=Response,
     responses=FILE | documented(AskedTwice, NoSuchMonth, NotAllowed, TooManyExports, DatabaseUnreachable),
 )
 async def export_focus(

@@ -18,6 +18,7 @@ import pytest
 from helpers.road import Export, Road, charge
 
 from finops_api.costs import queries
+from finops_api.exports import queries as export_queries
 from finops_warehouse.database import connect_to
 
 WINDOW = {"start": "2026-09-20", "end": "2026-10-11"}
@@ -262,3 +263,28 @@ def test_as_of_a_moment_is_what_was_served_then(
     now, before = (csv_rows(export(api, "csv", question).text) for question in (asked, {**asked, "as_of": then}))
 
     assert ([row["billed_cost"] for row in now], [row["billed_cost"] for row in before]) == (["15"], ["10"])
+
+
+def test_rows_and_their_version_are_of_one_moment(
+    spoilt: str, api_over: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebuild between the header and the rows must not put new rows under an old version: files are kept by it."""
+    read_meta = queries.meta_of
+
+    async def and_then_a_day_is_rebuilt(*arguments: Any) -> Any:  # noqa: ANN401 -- passed through
+        told = await read_meta(*arguments)
+        with connect_to(spoilt, autocommit=True) as other:
+            other.execute("update finops.materialisation set version = version + 1000000")
+            other.execute("update finops.cost_by_service_daily set billed_cost = billed_cost + 1000000")
+        return told
+
+    api = api_over(spoilt)
+    before = export(api, "csv", WINDOW)
+    monkeypatch.setattr(export_queries, "meta_of", and_then_a_day_is_rebuilt)
+    meanwhile = export(api, "csv", WINDOW)
+    monkeypatch.undo()
+    after = export(api, "csv", WINDOW)
+
+    assert (meanwhile.text, meanwhile.headers["x-data-version"]) == (before.text, before.headers["x-data-version"])
+    assert after.text != before.text
+    assert int(after.headers["x-data-version"]) > 1000000
