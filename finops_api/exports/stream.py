@@ -11,7 +11,8 @@ from typing import Annotated
 
 import structlog
 from fastapi import Depends, Request, Response
-from psycopg import AsyncConnection, AsyncCopy
+from psycopg import AsyncConnection, generators
+from psycopg.abc import PQGen
 from psycopg_pool import AsyncConnectionPool
 from starlette.types import Receive, Scope, Send
 
@@ -100,8 +101,8 @@ class Download(Response):
         async with self._exports.snapshot() as moment:
             export = await self._asked(moment)
             statement = copying(self._form, export.columns, export.select, formula_safe=self._formula_safe)
-            async with moment.cursor() as cursor, cursor.copy(statement, export.parameters) as copy:
-                pieces = _pieces(copy, encoder(self._form, export.columns))
+            async with moment.cursor() as cursor, cursor.copy(statement, export.parameters):
+                pieces = _pieces(moment, encoder(self._form, export.columns))
                 first = await anext(pieces)
                 await send(self._start(export))
                 await _take(send, first)
@@ -116,23 +117,33 @@ class Download(Response):
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
 
 
-async def _pieces(copy: AsyncCopy, encoder: Encoder) -> AsyncIterator[bytes]:
+async def _pieces(connection: AsyncConnection, encoder: Encoder) -> AsyncIterator[bytes]:
     """The file, piece by piece, and a last one that may be empty."""
     lines = bytearray()
-    unseen = 0
-    while row := await copy.read():
-        lines += row
-        unseen += len(row)
-        if unseen >= PIECE:
-            # Reading rows that are there already never waits, and so would let nobody else run.
-            await asyncio.sleep(0)
-            unseen = 0
-        if len(lines) >= encoder.block:
+    is_last = False
+    while not is_last:
+        read, is_last = await connection.wait(_read(connection))
+        lines += read
+        # Reading what is there already never waits, and so would let nobody else run.
+        await asyncio.sleep(0)
+        if len(lines) >= encoder.block or (is_last and lines):
             yield await _encoded(encoder, lines)
             lines = bytearray()
-    if lines:
-        yield await _encoded(encoder, lines)
     yield encoder.end()
+
+
+def _read(connection: AsyncConnection) -> PQGen[tuple[bytearray, bool]]:
+    """Some lines of the COPY that runs, and whether they are the last. Raises what PostgreSQL says is wrong.
+
+    `AsyncCopy.read` does the same a line at a time, in twice the time: each line would be a coroutine of its own.
+    """
+    lines = bytearray()
+    while len(lines) < PIECE:
+        line = yield from generators.copy_from(connection.pgconn)
+        if not isinstance(line, memoryview):
+            return lines, True
+        lines += line
+    return lines, False
 
 
 async def _encoded(encoder: Encoder, lines: bytearray) -> bytes:
