@@ -93,7 +93,7 @@ def serving(dsn: str, port: int) -> Iterator[int]:
         for _ in range(200):
             time.sleep(0.1)
             try:
-                get(port, "/v1/meta")
+                get(port, "/livez")
                 break
             except OSError:
                 continue
