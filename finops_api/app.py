@@ -16,6 +16,8 @@ from finops_api.changes import Changes
 from finops_api.costs.routes import router as costs
 from finops_api.database import pool
 from finops_api.evidence.routes import router as evidence
+from finops_api.exports.routes import router as exports
+from finops_api.exports.stream import MAX_EXPORTS, STATEMENT_TIMEOUT, Exports
 from finops_api.focus.routes import router as focus
 from finops_api.health.routes import router as health
 from finops_api.insights.routes import router as insights
@@ -55,8 +57,13 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with pool(dsn) as connections, changes.listening():
+        async with (
+            pool(dsn) as connections,
+            pool(dsn, max_size=MAX_EXPORTS, statement_timeout=STATEMENT_TIMEOUT) as for_exports,
+            changes.listening(),
+        ):
             app.state.pool = connections
+            app.state.exports = Exports(for_exports)
             yield
 
     app = Application(
@@ -78,7 +85,9 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
     )
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
-    for router in (costs, catalogue, allocation, restatements, maturity, invoices, insights, evidence, focus, health):
+    for router in (
+        costs, catalogue, allocation, restatements, maturity, invoices, insights, evidence, focus, exports, health,
+    ):  # fmt: skip
         app.include_router(router)
     dashboard.install(app)
     return app

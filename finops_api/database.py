@@ -14,13 +14,15 @@ MAX_CONNECTIONS = 8
 
 
 @asynccontextmanager
-async def pool(dsn: str) -> AsyncIterator[AsyncConnectionPool]:
+async def pool(
+    dsn: str, *, max_size: int = MAX_CONNECTIONS, statement_timeout: str = STATEMENT_TIMEOUT
+) -> AsyncIterator[AsyncConnectionPool]:
     """A pool for as long as the application lives. Opening it needs no database; `/readyz` says whether one answers."""
-    options = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT} -c default_transaction_read_only=on"
+    options = f"-c timezone=UTC -c statement_timeout={statement_timeout} -c default_transaction_read_only=on"
     connections = AsyncConnectionPool(
         dsn,
         min_size=0,
-        max_size=MAX_CONNECTIONS,
+        max_size=max_size,
         timeout=ACQUIRE_TIMEOUT_SECONDS,
         reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
         check=AsyncConnectionPool.check_connection,

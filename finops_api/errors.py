@@ -3,12 +3,12 @@
 * ApiError                       500
   x BadQuestion                  422   asking again changes nothing
     - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen,
-      UnknownDimension, NotAddable, BadCursor
+      UnknownDimension, NotAddable, BadCursor, NotExported, NoSuchMonth
   x StaleCursor                  409   the data has moved
   x NotAllowed                   401   a token is needed
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NotYet                       503   asking again later may work
-    - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica
+    - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica, TooManyExports
 """
 
 from collections.abc import Mapping
@@ -101,6 +101,14 @@ class StaleCursor(ApiError):
     status = HTTPStatus.CONFLICT
 
 
+class NotExported(BadQuestion):
+    """What only a single answer has, asked of an export."""
+
+
+class NoSuchMonth(BadQuestion):
+    """No charge is on an invoice of this month."""
+
+
 class NotAllowed(ApiError):
     """A token is needed and was not given, or is not the one."""
 
@@ -135,6 +143,12 @@ class ReadReplica(NotYet):
 
 class NothingLoaded(NotYet):
     """No usage day has been built yet."""
+
+
+class TooManyExports(NotYet):
+    """As many exports are running as may."""
+
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
 
 
 def documented(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:

@@ -34,18 +34,21 @@ PERIOD_NAMES = {
     "total": None,
 }
 
+CHARGES = """
+    select * from {table}
+    where usage_day >= %(start)s and usage_day < %(end)s and {filters}
+"""
+
+ROWS = """
+    select {period} as period, {groups} billing_currency, {sums}
+    from charges where {daily} or usage_day < %(counted_end)s
+    group by {keys}
+    order by period, billing_currency, {first} desc, {keys}
+"""
+
 STATEMENT = """
-    with charges as (
-        select * from {table}
-        where usage_day >= %(start)s and usage_day < %(end)s and {filters}
-    ),
-    rows as (
-        select {period} as period, {groups} billing_currency, {sums}
-        from charges where {daily} or usage_day < %(counted_end)s
-        group by {keys}
-        order by period, billing_currency, {first} desc, {keys}
-        limit %(limit)s offset %(offset)s
-    ),
+    with charges as ({charges}),
+    rows as ({rows} limit %(limit)s offset %(offset)s),
     totals as (
         select billing_currency, {sums} from charges where usage_day < %(counted_end)s
         group by billing_currency order by billing_currency
@@ -166,9 +169,8 @@ INVOICED_DAYS_AS_OF = """
 
 async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
     """The answer to a cost question. Raises `TooManyRows` rather than cut an answer short unseen."""
-    if asked.query.time_basis == "invoice_month":
-        await _find_invoiced_days(connection, asked)
-    table = "aggregated_cost_data" if asked.query.as_of else table_for(asked.query.dimensions())
+    await settle_read_days(connection, asked)
+    table = table_of(asked)
     kept = await kept_members(connection, asked, table)
     state, offset = "", 0
     if asked.query.limit:
@@ -185,12 +187,14 @@ async def costs(connection: AsyncConnection, asked: ResolvedQuery) -> CostPage:
         before, totals_before = await _read(connection, asked, table, kept, (first, last, last), 0)
         _put_beside(items, before, asked)
         _put_beside(totals, totals_before, asked)
-    meta = await _meta(connection, asked, table)
+    meta = await meta_of(connection, asked, table)
     return CostPage(items=items, totals=totals, meta=meta.model_copy(update={"next_cursor": next_cursor}))
 
 
-async def _find_invoiced_days(connection: AsyncConnection, asked: ResolvedQuery) -> None:
-    """Widen or narrow what is read to the usage days of the invoices asked for."""
+async def settle_read_days(connection: AsyncConnection, asked: ResolvedQuery) -> None:
+    """Of invoices, read the usage days that their charges are of; to be awaited before anything is read."""
+    if asked.query.time_basis != "invoice_month":
+        return
     statement = INVOICED_DAYS_AS_OF if asked.query.as_of else INVOICED_DAYS
     [(first, last)] = await rows(connection, statement, {"start": asked.start, "end": asked.end})
     if first is not None:
@@ -231,8 +235,36 @@ async def _read(
     offset: int,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows and totals of the days from the first to before the second; totals count those before the third."""
-    start, end, counted_end = days
+    start, _, counted_end = days
+    charges, shown = _selects(asked, table, kept)
+    statement = sql.SQL(STATEMENT).format(charges=charges, rows=shown, sums=_sums(asked))
     limit = asked.query.limit or MAX_ROWS
+    parameters = {**_parameters(asked, kept, days), "limit": limit + 1, "offset": offset}
+    [(items, totals)] = await rows(connection, statement, parameters)
+    if len(items) > MAX_ROWS and not asked.query.limit:
+        raise TooManyRows(
+            f"The answer has more than {MAX_ROWS} rows. Page through it with limit, take a shorter window, or group by "
+            "less."
+        )
+    if asked.query.time_basis == "invoice_month":
+        start, counted_end = asked.start, asked.end
+    return [_named(item, asked, start, counted_end) for item in items], totals
+
+
+def every_row(asked: ResolvedQuery, table: str) -> tuple[sql.Composed, dict[str, Any]]:
+    """The select of the rows of an answer however many there are, their period as `period`, and its parameters."""
+    charges, shown = _selects(asked, table, None)
+    statement = sql.SQL("with charges as ({}) {}").format(charges, shown)
+    return statement, _parameters(asked, None, asked.read_days)
+
+
+def table_of(asked: ResolvedQuery) -> str:
+    """The table an answer is read from; as of a moment that is the one whose old rows are kept."""
+    return "aggregated_cost_data" if asked.query.as_of else table_for(asked.query.dimensions())
+
+
+def _selects(asked: ResolvedQuery, table: str, kept: Kept | None) -> tuple[sql.Composed, sql.Composed]:
+    """The charges an answer is made of, and its rows made of them."""
     granularity = asked.query.granularity
     groups = [dimension(name) for name in asked.groups]
     shown = [_shown(group, kept) for group in groups]
@@ -247,35 +279,27 @@ async def _read(
     if kept is not None:
         names += [_others(group) for group in groups]
     keys = [sql.SQL(PERIODS[granularity]), sql.SQL("billing_currency"), *shown]
-    statement = sql.SQL(STATEMENT).format(
-        table=_relation(asked, table),
-        filters=_filters(asked),
+    charges = sql.SQL(CHARGES).format(table=_relation(asked, table), filters=_filters(asked))
+    return charges, sql.SQL(ROWS).format(
         period=sql.SQL(PERIODS[granularity]),
         groups=sql.SQL(" ").join(names),
-        sums=sql.SQL(", ").join(map(_sum, asked.measures)),
+        sums=_sums(asked),
         daily=sql.SQL("true" if granularity == "daily" else "false"),
         keys=sql.SQL(", ").join(keys[1:] if granularity == "total" else keys),
         first=sql.SQL("sum({})").format(sql.Identifier(MEASURES[asked.measures[0]].column)),
     )
-    parameters = {
+
+
+def _parameters(asked: ResolvedQuery, kept: Kept | None, days: tuple[date, date, date]) -> dict[str, Any]:
+    start, end, counted_end = days
+    return {
         "start": start,
         "end": end,
         "counted_end": counted_end,
-        "limit": limit + 1,
-        "offset": offset,
         "kept_currencies": [currency for currency, _ in kept or []],
         "kept_members": [member for _, member in kept or []],
         **_values(asked),
     }
-    [(items, totals)] = await rows(connection, statement, parameters)
-    if len(items) > MAX_ROWS and not asked.query.limit:
-        raise TooManyRows(
-            f"The answer has more than {MAX_ROWS} rows. Page through it with limit, take a shorter window, or group by "
-            "less."
-        )
-    if asked.query.time_basis == "invoice_month":
-        start, counted_end = asked.start, asked.end
-    return [_named(item, asked, start, counted_end) for item in items], totals
 
 
 IS_KEPT = "(billing_currency, {}) in (select * from unnest(%(kept_currencies)s::text[], %(kept_members)s::text[]))"
@@ -301,6 +325,10 @@ def _others(group: Dimension) -> sql.Composed:
     """How many members a row stands for beyond those that are shown."""
     key = member_key(group)
     return sql.SQL("count(distinct {}) filter (where not {}) as others,").format(key, sql.SQL(IS_KEPT).format(key))
+
+
+def _sums(asked: ResolvedQuery) -> sql.Composed:
+    return sql.SQL(", ").join(map(_sum, asked.measures))
 
 
 def _sum(measure: str) -> sql.Composed:
@@ -392,7 +420,8 @@ def _compare(item: dict[str, Any], measure: str, before: str | None) -> None:
             item[f"change_percent_{measure}"] = format(percent.quantize(Decimal("0.01")), "f")
 
 
-async def _meta(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> CostMeta:
+async def meta_of(connection: AsyncConnection, asked: ResolvedQuery, table: str) -> CostMeta:
+    """How far an answer from this table can be trusted."""
     as_of = asked.query.as_of
     previous_start, previous_end = asked.previous if asked.query.compare else (asked.start, asked.start)
     parameters = {

@@ -62,6 +62,8 @@ DATA = [
     "/v1/invoice-months",
     "/v1/invoice-months/parts?invoice_month=202609",
     "/v1/focus/conformance",
+    "/v1/exports/costs.csv?window=7d",
+    "/v1/exports/focus.csv?month=202609",
 ]
 ASKED_BY_BODY = "/v1/costs/query"
 """The one route that reads by POST; it asks for the reader as all do, and is tried below."""
@@ -71,7 +73,10 @@ HANDED_IN = "/v1/invoices/{billing_account}/{invoice_month}/{billing_currency}"
 
 def test_the_list_of_data_routes_is_whole() -> None:
     """The tests below try them one by one; this one sees that none is left out."""
-    asked = {path.split("?")[0].replace("/project/", "/{name}/") for path in DATA}
+    written = {"/project/": "/{name}/", "/costs.csv": "/costs.{format}", "/focus.csv": "/focus.{format}"}
+    asked = {path.split("?")[0] for path in DATA}
+    for part, template in written.items():
+        asked = {path.replace(part, template) for path in asked}
 
     assert {path for path, _ in routes()} - OPEN - {HANDED_IN, ASKED_BY_BODY} == asked
 

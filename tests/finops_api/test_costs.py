@@ -358,14 +358,14 @@ def test_rows_and_their_version_are_of_one_moment(
     spoilt: str, api_over: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rebuild between two statements of an answer must not put old rows under a new version: caches keep those."""
-    read_meta = queries._meta
+    read_meta = queries.meta_of
 
     async def meanwhile_a_day_is_rebuilt(*arguments: Any) -> Any:  # noqa: ANN401 -- passed through
         with connect_to(spoilt, autocommit=True) as other:
             other.execute("update finops.materialisation set version = version + 1000000")
         return await read_meta(*arguments)
 
-    monkeypatch.setattr(queries, "_meta", meanwhile_a_day_is_rebuilt)
+    monkeypatch.setattr(queries, "meta_of", meanwhile_a_day_is_rebuilt)
 
     assert costs(api_over(spoilt), window="7d")["meta"]["data_version"] < 1000000
     monkeypatch.undo()

@@ -1,0 +1,1 @@
+"""Exports: whole answers as files, however many rows they have."""
