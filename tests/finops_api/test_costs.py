@@ -478,9 +478,10 @@ def test_the_smallest_table_answers(api: httpx.Client, asked: dict[str, Asked], 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(READ_FROM, 2)))
 def test_all_tables_give_the_same_answer(
-    api: httpx.Client, monkeypatch: pytest.MonkeyPatch, one: str, other: str
+    built: str, api_over: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch, one: str, other: str
 ) -> None:
     """Which table was read is a matter of speed alone."""
+    api = api_over(built, answers_kept_mb=0)
     answers = []
     for table in (one, other):
         monkeypatch.setattr("finops_api.costs.queries.table_for", lambda _, table=table: table)
