@@ -1,25 +1,118 @@
-"""Who may read: whoever holds API_TOKEN; without one, whoever is on this machine."""
+"""Who may do what: whoever holds a key that may, or API_TOKEN; before there is either, whoever is on this machine.
+
+Whether a request comes from this machine is told by the address we listen on and by the other end of its socket.
+Headers say nothing about it: anybody can write one.
+"""
 
 import hmac
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from finops_api.errors import NotAllowed
-from finops_warehouse.settings import Settings
+from finops_api.errors import LacksScope, NotAllowed, OutOfScope
+from finops_api.journal import Journal
+from finops_api.keyring import KeyRing
+from finops_api.observability import request_id
+from finops_warehouse.keys import SCOPES, Event
+from finops_warehouse.row_scope import EVERY_ROW, RowScope
+from finops_warehouse.settings import Settings, is_loopback
 
-_bearer = HTTPBearer(auto_error=False, description="API_TOKEN of the deployment; not needed where none is set.")
+_bearer = HTTPBearer(
+    auto_error=False, description="A key made by `finops keys`, or the deployment's API_TOKEN. Not needed before any."
+)
 
 
-async def _reader(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+@dataclass(frozen=True)
+class Principal:
+    """Who asks, what they may do, and which rows they see."""
+
+    name: str
+    scopes: frozenset[str]
+    rows: RowScope = EVERY_ROW
+    key_id: int | None = None
+
+
+OF_THE_DEPLOYMENT = Principal("API_TOKEN", frozenset(SCOPES))
+ON_THIS_MACHINE = Principal("this machine", frozenset(SCOPES))
+
+
+async def _principal(
+    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Principal:
     settings: Settings = request.app.state.settings
-    if settings.api_token is None:
-        return
+    keys: KeyRing = request.app.state.keys
     token = given.credentials if given else ""
-    if not hmac.compare_digest(token.encode(), settings.api_token.get_secret_value().encode()):
-        raise NotAllowed("Send the deployment's API_TOKEN as `Authorization: Bearer …`.")
+    if settings.api_token is not None and hmac.compare_digest(
+        token.encode(), settings.api_token.get_secret_value().encode()
+    ):
+        return OF_THE_DEPLOYMENT
+    if (key := await keys.find(token)) is not None:
+        journal: Journal = request.app.state.journal
+        journal.used(key.key_id)
+        return Principal(f"key {key.name}", key.scopes, key.rows, key.key_id)
+    if settings.api_token is None and is_from_this_machine(request) and await keys.is_empty():
+        return ON_THIS_MACHINE
+    # One answer for all of them: it must not tell a key that is revoked from one that never was.
+    raise NotAllowed("Send a key that is valid as `Authorization: Bearer …`.")
 
 
-Reader = Annotated[None, Depends(_reader)]
-"""Asked for by every route that serves data."""
+def is_from_this_machine(request: Request) -> bool:
+    """Whether both ends of the request's socket are here."""
+    return is_loopback(request.app.state.host) and request.client is not None and is_loopback(request.client.host)
+
+
+def _with(principal: Principal, scope: str) -> Principal:
+    if scope not in principal.scopes:
+        raise LacksScope(f"This needs a key with the scope {scope}; yours has {', '.join(sorted(principal.scopes))}.")
+    if principal.rows.is_restricted:
+        raise OutOfScope("This key is restricted to some billing accounts or projects, and this is about all of them.")
+    return principal
+
+
+async def _reader(principal: Annotated[Principal, Depends(_principal)]) -> Principal:
+    return _with(principal, "read")
+
+
+async def _exporter(principal: Annotated[Principal, Depends(_principal)]) -> Principal:
+    return _with(principal, "export")
+
+
+async def _admin(principal: Annotated[Principal, Depends(_principal)]) -> Principal:
+    return _with(principal, "admin")
+
+
+Reader = Annotated[Principal, Depends(_reader)]
+"""Asked for by every route that answers with a page of data."""
+
+Exporter = Annotated[Principal, Depends(_exporter)]
+"""Asked for by routes that give away all rows behind an answer."""
+
+Admin = Annotated[Principal, Depends(_admin)]
+"""Asked for by routes that change something."""
+
+GUARDS = (_reader, _exporter, _admin)
+"""One of them stands before every route that serves data."""
+
+
+def event(request: Request, principal: Principal, action: str, scope: str, **detail: object) -> Event:
+    """What somebody did, as it is written down."""
+    return Event(
+        actor=principal.name,
+        action=action,
+        key_id=principal.key_id,
+        scope=scope,
+        detail=detail,
+        ip=request.client.host if request.client else None,
+        request_id=request_id(request.scope),
+    )
+
+
+def _journal_of(request: Request) -> Journal:
+    found: Journal = request.app.state.journal
+    return found
+
+
+Written = Annotated[Journal, Depends(_journal_of)]
+"""Where a route has something written down."""

@@ -17,6 +17,8 @@ from finops_api.focus.routes import router as focus
 from finops_api.health.routes import router as health
 from finops_api.insights.routes import router as insights
 from finops_api.invoices.routes import router as invoices
+from finops_api.journal import journal
+from finops_api.keyring import KeyRing
 from finops_api.maturity.routes import router as maturity
 from finops_api.observability import Observability
 from finops_api.restatements.routes import router as restatements
@@ -45,13 +47,15 @@ class Application(FastAPI):
         return document
 
 
-def create_app(dsn: str, settings: Settings) -> FastAPI:
-    """The application over the warehouse at `dsn`. Nothing is connected before it starts."""
+def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> FastAPI:
+    """The application over the warehouse at `dsn`, listening on `host`. Nothing is connected before it starts."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with pool(dsn) as connections:
+        async with pool(dsn) as connections, journal(dsn) as written:
             app.state.pool = connections
+            app.state.keys = KeyRing(connections, settings)
+            app.state.journal = written
             yield
 
     app = Application(
@@ -62,6 +66,7 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
     )
     registry = CollectorRegistry()
     app.state.settings = settings
+    app.state.host = host
     app.state.registry = registry
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
     app.add_middleware(Observability, registry=registry)

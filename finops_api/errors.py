@@ -4,7 +4,9 @@
   x BadQuestion                  422   asking again changes nothing
     - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen,
       UnknownDimension, NotAddable
-  x NotAllowed                   401   a token is needed
+  x NotAllowed                   401   a key is needed
+  x Forbidden                    403   the key is good, and not for this
+    - LacksScope, OutOfScope
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NotYet                       503   asking again later may work
     - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica
@@ -91,10 +93,24 @@ class NothingToCompare(BadQuestion):
 
 
 class NotAllowed(ApiError):
-    """A token is needed and was not given, or is not the one."""
+    """A key is needed, and none was given that is valid."""
 
     status = HTTPStatus.UNAUTHORIZED
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class Forbidden(ApiError):
+    """The key is valid, and not for this."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class LacksScope(Forbidden):
+    """The key has not the scope this needs."""
+
+
+class OutOfScope(Forbidden):
+    """The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them."""
 
 
 class UnknownFigure(ApiError):
@@ -126,10 +142,14 @@ class NothingLoaded(NotYet):
     """No usage day has been built yet."""
 
 
+OF_EVERY_KEY: tuple[type[ApiError], ...] = (LacksScope, OutOfScope)
+"""What a route that asks for a key can refuse besides `NotAllowed`."""
+
+
 def documented(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
     """How a route tells OpenAPI what it can refuse."""
     by_status: dict[int | str, dict[str, Any]] = {}
-    for error in errors:
+    for error in (*errors, *(OF_EVERY_KEY if NotAllowed in errors else ())):
         told = by_status.setdefault(error.status.value, {"model": Problem, "description": ""})
         told["description"] = f"{told['description']} {error.__name__}: {error.__doc__}".strip()
     return by_status
