@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from finops_api.database import ScopedPool
 from finops_api.errors import LacksScope, NotAllowed, OutOfScope
 from finops_api.journal import Journal
 from finops_api.keyring import KeyRing
@@ -32,6 +33,11 @@ class Principal:
     scopes: frozenset[str]
     rows: RowScope = EVERY_ROW
     key_id: int | None = None
+
+    def sees_whole_accounts(self) -> None:
+        """Raises `OutOfScope` for whoever sees some projects only, of what is told of accounts."""
+        if self.rows.projects is not None:
+            raise OutOfScope("This key sees some projects only, and this is told of whole billing accounts.")
 
 
 OF_THE_DEPLOYMENT = Principal("API_TOKEN", frozenset(SCOPES))
@@ -66,8 +72,6 @@ def is_from_this_machine(request: Request) -> bool:
 def _with(principal: Principal, scope: str) -> Principal:
     if scope not in principal.scopes:
         raise LacksScope(f"This needs a key with the scope {scope}; yours has {', '.join(sorted(principal.scopes))}.")
-    if principal.rows.is_restricted:
-        raise OutOfScope("This key is restricted to some billing accounts or projects, and this is about all of them.")
     return principal
 
 
@@ -94,6 +98,14 @@ Admin = Annotated[Principal, Depends(_admin)]
 
 GUARDS = (_reader, _exporter, _admin)
 """One of them stands before every route that serves data."""
+
+
+def _pool_of(request: Request, principal: Annotated[Principal, Depends(_principal)]) -> ScopedPool:
+    return ScopedPool(request.app.state.pool, principal.rows)
+
+
+Pool = Annotated[ScopedPool, Depends(_pool_of)]
+"""The connections of a route that serves data: they see the rows of whoever asks."""
 
 
 def event(request: Request, principal: Principal, action: str, scope: str, **detail: object) -> Event:

@@ -12,7 +12,9 @@ from rich.table import Table
 from finops_cli.output import people, print_json, say
 from finops_warehouse import keys as api_keys
 from finops_warehouse.database import connect, init_db
+from finops_warehouse.errors import BadRequest
 from finops_warehouse.keys import ApiKey, NewKey, an_age, make_pepper, the_scopes
+from finops_warehouse.row_scope import can_be_restricted
 from finops_warehouse.settings import load_settings
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list, rotate and revoke keys of the API.")
@@ -45,6 +47,11 @@ def create(
     settings = load_settings()
     init_db(settings)
     with connect(settings, autocommit=True) as connection:
+        if (asked.billing_accounts or asked.projects) and not can_be_restricted(connection):
+            raise BadRequest(
+                "The database has no roles that keep rows back, and the user of DATABASE_URL may not create them. Let "
+                "one that may run `finops migrate`, or make a key that sees everything."
+            )
         made, token = api_keys.create(connection, asked, pepper=make_pepper(settings), actor=_whoever_asks())
     _tell_once(made, token, json)
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from finops_api.access import Reader
+from finops_api.access import Pool, Reader
 from finops_api.catalogue.queries import last_complete_day, refuse_unknown
 from finops_api.costs.models import CostPage, CostQuery
 from finops_api.costs.queries import costs
-from finops_api.database import Pool, rows, snapshot
+from finops_api.database import rows, snapshot
 from finops_api.errors import (
     AskedTwice,
     DatabaseUnreachable,
@@ -24,7 +24,7 @@ from finops_api.errors import (
     WindowTooLong,
     documented,
 )
-from finops_api.questions import each_once
+from finops_api.questions import each_once, within
 from finops_warehouse.ledger import SETTLED
 
 router = APIRouter(prefix="/v1/costs", tags=["costs"])
@@ -45,6 +45,7 @@ async def list_costs(
     Days whose charges are still arriving are marked `estimated` and are in no total. With `as_of` the answer is the
     one a reader got at that moment.
     """
+    query = within(query, pool.scope)
     if query.as_of:
         await rows(pool, SETTLED)
     async with snapshot(pool) as moment:

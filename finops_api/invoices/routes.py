@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from psycopg import errors
 
-from finops_api.access import Admin, Reader, event
-from finops_api.database import Pool, rows
+from finops_api.access import Admin, Pool, Reader, event
+from finops_api.database import rows
 from finops_api.errors import AskedTwice, BadQuestion, DatabaseUnreachable, NotAllowed, ReadReplica, documented
 from finops_api.invoices.models import (
     InvoiceMonthQuery,
