@@ -15,6 +15,7 @@ from finops_api.database import ScopedPool
 from finops_api.errors import LacksScope, NotAllowed, OutOfScope
 from finops_api.journal import Journal
 from finops_api.keyring import KeyRing
+from finops_api.limiting import Cost, Limits, network_of
 from finops_api.observability import request_id
 from finops_warehouse.keys import SCOPES, Event
 from finops_warehouse.row_scope import EVERY_ROW, RowScope
@@ -60,6 +61,8 @@ async def _principal(
         return Principal(f"key {key.name}", key.scopes, key.rows, key.key_id)
     if settings.api_token is None and is_from_this_machine(request) and await keys.is_empty():
         return ON_THIS_MACHINE
+    # Counted by address, and only what is refused: nobody can use up what those with a key may ask.
+    await _limits_of(request).count("refusal", network_of(request.client.host if request.client else ""))
     # One answer for all of them: it must not tell a key that is revoked from one that never was.
     raise NotAllowed("Send a key that is valid as `Authorization: Bearer …`.")
 
@@ -69,22 +72,29 @@ def is_from_this_machine(request: Request) -> bool:
     return is_loopback(request.app.state.host) and request.client is not None and is_loopback(request.client.host)
 
 
-def _with(principal: Principal, scope: str) -> Principal:
+async def _with(request: Request, principal: Principal, scope: str, cost: Cost) -> Principal:
+    if principal is not ON_THIS_MACHINE:
+        await _limits_of(request).count(cost, f"key {principal.key_id}")
     if scope not in principal.scopes:
         raise LacksScope(f"This needs a key with the scope {scope}; yours has {', '.join(sorted(principal.scopes))}.")
     return principal
 
 
-async def _reader(principal: Annotated[Principal, Depends(_principal)]) -> Principal:
-    return _with(principal, "read")
+def _limits_of(request: Request) -> Limits:
+    found: Limits = request.app.state.limits
+    return found
 
 
-async def _exporter(principal: Annotated[Principal, Depends(_principal)]) -> Principal:
-    return _with(principal, "export")
+async def _reader(request: Request, principal: Annotated[Principal, Depends(_principal)]) -> Principal:
+    return await _with(request, principal, "read", "query")
 
 
-async def _admin(principal: Annotated[Principal, Depends(_principal)]) -> Principal:
-    return _with(principal, "admin")
+async def _exporter(request: Request, principal: Annotated[Principal, Depends(_principal)]) -> Principal:
+    return await _with(request, principal, "export", "export")
+
+
+async def _admin(request: Request, principal: Annotated[Principal, Depends(_principal)]) -> Principal:
+    return await _with(request, principal, "admin", "query")
 
 
 Reader = Annotated[Principal, Depends(_reader)]

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
+from starlette.types import ASGIApp
 
 from finops_api import dashboard, errors
 from finops_api.allocation.routes import router as allocation
@@ -14,11 +15,13 @@ from finops_api.costs.routes import router as costs
 from finops_api.database import pool
 from finops_api.evidence.routes import router as evidence
 from finops_api.focus.routes import router as focus
+from finops_api.headers import SecurityHeaders
 from finops_api.health.routes import router as health
 from finops_api.insights.routes import router as insights
 from finops_api.invoices.routes import router as invoices
 from finops_api.journal import journal
 from finops_api.keyring import KeyRing
+from finops_api.limiting import Limits
 from finops_api.maturity.routes import router as maturity
 from finops_api.observability import Observability
 from finops_api.restatements.routes import router as restatements
@@ -38,7 +41,11 @@ GAUGES = {
 
 
 class Application(FastAPI):
-    """FastAPI, with refusals documented as what they are."""
+    """FastAPI, with refusals documented as what they are, and headers that every answer has."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """All that a request goes through; the outermost sees the answers to faults as well."""
+        return SecurityHeaders(super().build_middleware_stack())
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
@@ -67,6 +74,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
     registry = CollectorRegistry()
     app.state.settings = settings
     app.state.host = host
+    app.state.limits = Limits(settings)
     app.state.registry = registry
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
     app.add_middleware(Observability, registry=registry)

@@ -7,6 +7,7 @@
   x NotAllowed                   401   a key is needed
   x Forbidden                    403   the key is good, and not for this
     - LacksScope, OutOfScope
+  x TooManyRequests              429   asking again later works; `Retry-After` says when
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NotYet                       503   asking again later may work
     - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica
@@ -14,6 +15,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import psycopg
@@ -47,7 +49,7 @@ class ApiError(Exception):
     """The message reaches the caller: what was asked, why it fails, what would work."""
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
-    headers: ClassVar[dict[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class BadQuestion(ApiError):
@@ -96,7 +98,7 @@ class NotAllowed(ApiError):
     """A key is needed, and none was given that is valid."""
 
     status = HTTPStatus.UNAUTHORIZED
-    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
 class Forbidden(ApiError):
@@ -113,6 +115,16 @@ class OutOfScope(Forbidden):
     """The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them."""
 
 
+class TooManyRequests(ApiError):
+    """More in a minute than one key may ask, or than one address may ask without."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.headers = {"Retry-After": str(seconds)}
+
+
 class UnknownFigure(ApiError):
     """No insight, anomaly, recommendation or figure has this id."""
 
@@ -123,7 +135,7 @@ class NotYet(ApiError):
     """Nothing is wrong with the question; the answer is not there now."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+    headers = MappingProxyType({"Retry-After": "5"})
 
 
 class DatabaseUnreachable(NotYet):
@@ -142,7 +154,7 @@ class NothingLoaded(NotYet):
     """No usage day has been built yet."""
 
 
-OF_EVERY_KEY: tuple[type[ApiError], ...] = (LacksScope, OutOfScope)
+OF_EVERY_KEY: tuple[type[ApiError], ...] = (LacksScope, OutOfScope, TooManyRequests)
 """What a route that asks for a key can refuse besides `NotAllowed`."""
 
 

@@ -22,7 +22,7 @@ from finops_warehouse.errors import SettingsError
 
 OUR_PREFIXES = (
     *("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DATABASE_", "DATABASE_", "EXTRACT_"),
-    *("COMPLETE_", "INVOICES_", "LOAD_", "API_"),
+    *("COMPLETE_", "INVOICES_", "LOAD_", "API_", "RATE_LIMIT_"),
 )
 """A variable that begins so and is none of ours was most likely meant to be."""
 
@@ -140,6 +140,16 @@ class Settings(BaseSettings):
     api_key_pepper: SecretStr | None = None
     """Secret the digests of API keys are made with; the same wherever keys are made and checked. Unset: generated once
     into FINOPS_HOME."""
+
+    rate_limit_queries_per_minute: int = Field(default=600, ge=0)
+    """How many questions one API key may ask in a minute; 0 means any number."""
+
+    rate_limit_exports_per_minute: int = Field(default=20, ge=0)
+    """How many downloads one API key may begin in a minute; 0 means any number."""
+
+    rate_limit_refusals_per_minute: int = Field(default=30, ge=0)
+    """How many requests without a valid key are answered 401 in a minute, by address; more get 429. 0 means any
+    number."""
 
     dagster_url: str = "http://127.0.0.1:3000"
     """Where people reach the Dagster UI; links to runs and partitions start with it."""
