@@ -385,7 +385,7 @@ export interface paths {
         };
         /**
          * Download Evidence
-         * @description All charges behind a number, as CSV.
+         * @description All charges behind a number, as CSV. Needs the scope `export`, and is written down.
          */
         get: operations["downloadEvidence"];
         put?: never;
@@ -1295,7 +1295,7 @@ export interface components {
             custom: boolean;
             /**
              * Sources
-             * @description Of a custom dimension: where its members come from, the first first.
+             * @description Of a custom dimension: where its members come from, the first first. Not told to keys that see some accounts or projects only.
              */
             sources: string[];
             /**
@@ -2411,8 +2411,17 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2422,6 +2431,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2458,8 +2476,26 @@ export interface operations {
                     "application/json": components["schemas"]["Catalogue"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2502,8 +2538,17 @@ export interface operations {
                     "application/json": components["schemas"]["Members"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2513,6 +2558,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2549,8 +2603,26 @@ export interface operations {
                     "application/json": components["schemas"]["Meta"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2598,8 +2670,17 @@ export interface operations {
                     "application/json": components["schemas"]["Coverage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2609,6 +2690,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2660,8 +2750,17 @@ export interface operations {
                     "application/json": components["schemas"]["Allocations"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2671,6 +2770,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2720,8 +2828,17 @@ export interface operations {
                     "application/json": components["schemas"]["Restatements"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2731,6 +2848,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2771,8 +2897,17 @@ export interface operations {
                     "application/json": components["schemas"]["Maturity"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2782,6 +2917,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2822,8 +2966,17 @@ export interface operations {
                     "application/json": components["schemas"]["Nowcasts"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2833,6 +2986,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2872,8 +3034,17 @@ export interface operations {
                     "application/json": components["schemas"]["InvoiceMonths"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2883,6 +3054,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2923,8 +3103,17 @@ export interface operations {
                     "application/json": components["schemas"]["Parts"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2934,6 +3123,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2978,8 +3176,17 @@ export interface operations {
                     "application/json": components["schemas"]["Taken"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2989,6 +3196,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3038,8 +3254,17 @@ export interface operations {
                     "application/json": components["schemas"]["AnomalyPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3049,6 +3274,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3092,8 +3326,17 @@ export interface operations {
                     "application/json": components["schemas"]["ForecastPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3103,6 +3346,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3139,8 +3391,26 @@ export interface operations {
                     "application/json": components["schemas"]["AccuracyPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3184,8 +3454,17 @@ export interface operations {
                     "application/json": components["schemas"]["RecommendationPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3195,6 +3474,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3245,8 +3533,17 @@ export interface operations {
                     "application/json": components["schemas"]["InsightPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3256,6 +3553,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3335,8 +3641,17 @@ export interface operations {
                     "application/json": components["schemas"]["Evidence"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3355,6 +3670,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3432,8 +3756,17 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3452,6 +3785,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3495,8 +3837,17 @@ export interface operations {
                     "application/json": components["schemas"]["Conformance"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3506,6 +3857,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
