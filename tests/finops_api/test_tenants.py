@@ -179,6 +179,41 @@ def test_asking_for_what_is_anothers_is_asking_for_what_is_not_there(tenant: Mak
         assert told[0][0] == 200
 
 
+BEFORE = """
+    select min(materialised_at) - interval '1 millisecond' from finops.materialisation_log
+    where version in (select until_version from finops.superseded_cost_data)
+"""
+VARIANTS = {
+    "before the restatements": {"as_of": BEFORE, "group_by": "project"},
+    "as of now": {"as_of": "2036-01-01T00:00:00Z", "group_by": "project"},
+    "compared": {"compare": "previous", "group_by": "project"},
+    "the top and the rest": {"top": "1", "group_by": "project"},
+    "by day": {"granularity": "daily", "group_by": "sku"},
+    "by month and rule": {"granularity": "monthly", "group_by": "team_rule"},
+    "unfinished too": {"include_unfinished": "true", "group_by": "region"},
+}
+
+
+@pytest.mark.parametrize("name", ["europe", "america", "shop"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_way_of_asking_is_kept_to_its_rows(tenant: MakeTenant, keyed: str, name: str, variant: str) -> None:
+    """Each reads other tables: superseded rows, the days before, the members that are left."""
+    scope = TENANTS[name]
+    asked = {"start": "2026-09-05", "end": "2026-09-25", "granularity": "total", **VARIANTS[variant]}
+    if asked.get("as_of") == BEFORE:
+        with connect_to(keyed) as connection:
+            [(moment,)] = connection.execute(BEFORE.encode()).fetchall()
+        asked["as_of"] = moment.isoformat()
+    filters = {"billing_account": scope.billing_accounts or (), "project": scope.projects or ()}
+
+    mine = tenant(scope).get("/v1/costs", **asked)
+    all_of_it = tenant(RowScope()).get("/v1/costs", **asked, **filters)
+
+    assert (mine.status_code, all_of_it.status_code) == (200, 200)
+    assert mine.json()["items"] == all_of_it.json()["items"] != []
+    assert tenant(scope).leaks(mine.text) == set()
+
+
 def without_what_was_asked(answer: httpx.Response, project: str) -> str:
     """An answer without the name that was asked for, and without the time."""
     body = answer.json() if answer.headers["content-type"] == "application/json" else {"text": answer.text}

@@ -64,3 +64,14 @@ def test_a_key_that_makes_no_sense_is_refused_in_a_sentence(finops: Finops, data
         assert said in ran.stderr
         assert "Traceback" not in ran.stderr
     assert json.loads(finops("keys", "list", "--json", DATABASE_URL=database_url).stdout) == []
+
+
+def test_a_restricted_key_is_not_made_where_nothing_would_keep_rows_back(finops: Finops, owned: str) -> None:
+    """Better no key than one that only looks restricted; one that sees everything can be made."""
+    refused = finops("keys", "create", "x", "--scope", "read", "--project", "p", DATABASE_URL=owned)
+    made = finops("keys", "create", "x", "--scope", "read", DATABASE_URL=owned)
+
+    assert refused.returncode == 1
+    assert "may not create them" in refused.stderr
+    assert made.returncode == 0, made.stderr
+    assert len(json.loads(finops("keys", "list", "--json", DATABASE_URL=owned).stdout)) == 1

@@ -1,7 +1,6 @@
 """Rows that are kept back: what the roles may read at all, and that they see nothing unless told whose."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -207,18 +206,6 @@ def test_making_them_again_changes_nothing(connection: psycopg.Connection) -> No
     connection.execute("comment on policy everybody on finops.raw_charges is 'an older release'")
     make_row_scope(connection)
     assert connection.execute("select oid, xmin::text from pg_policy order by 1").fetchall() != before
-
-
-@pytest.fixture
-def owned(server: str) -> Iterator[str]:
-    """The DSN of an empty database whose owner may create no roles, as managed databases often give one."""
-    name = f"owner_{threading.get_ident()}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("create role {} login password 'p'").format(sql.Identifier(name)))
-        connection.execute(sql.SQL("create database {0} owner {0}").format(sql.Identifier(name)))
-        yield make_url(server).set(database=name, username=name, password="p").render_as_string(hide_password=False)
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
-        connection.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
 
 
 def test_an_owner_who_may_create_no_roles_has_everything_but_restricted_keys(owned: str) -> None:
