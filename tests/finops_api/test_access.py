@@ -9,6 +9,7 @@ from fastapi.routing import iter_route_contexts
 
 from finops_api import access
 from finops_api.app import create_app
+from finops_api.health import routes as health
 from finops_api.server import run_server
 from finops_warehouse.errors import SettingsError
 from finops_warehouse.keys import new_token
@@ -45,6 +46,13 @@ def test_every_route_stands_behind_one_guard_or_is_known_to_be_open() -> None:
     assert {path for path in found if not guards[path]} == OPEN
     assert len(found) > len(OPEN)
     assert {path: len(guards[path]) for path in found if path not in OPEN} == dict.fromkeys(set(found) - OPEN, 1)
+
+
+def test_what_serves_data_has_the_connections_of_whoever_asks() -> None:
+    """Those of the health routes see every row: a route that took them would show them to any key."""
+    for path, dependant in routes():
+        assert asks(dependant, health._pool_of) <= (path in OPEN), path
+        assert asks(dependant, access._pool_of) <= (path not in OPEN), path
 
 
 def test_what_gives_away_rows_or_changes_something_asks_for_more() -> None:
