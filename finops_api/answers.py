@@ -7,7 +7,7 @@ come while one is being answered wait for that answer.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -90,7 +90,7 @@ class KeptAnswers:
         self,
         app: ASGIApp,
         changes: Changes,
-        reader: Callable[[Mapping[bytes, bytes]], str | None],
+        reader: Callable[[Scope], str | None],
         room: int,
         registry: CollectorRegistry,
     ) -> None:
@@ -115,7 +115,7 @@ class KeptAnswers:
         headers = dict(scope["headers"])
         state = self._changes.state
         self._listening.set(state is not None)
-        reader = self._reader(headers)
+        reader = self._reader(scope)
         if state is None or reader is None or b"no-cache" in headers.get(b"cache-control", b""):
             self._made.inc()
             await self._app(scope, receive, send)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
+from starlette.types import ASGIApp
 
 from finops_api import dashboard, errors
 from finops_api.access import reader_of
@@ -19,9 +20,13 @@ from finops_api.evidence.routes import router as evidence
 from finops_api.exports.routes import router as exports
 from finops_api.exports.stream import MAX_EXPORTS, STATEMENT_TIMEOUT, Exports
 from finops_api.focus.routes import router as focus
+from finops_api.headers import SecurityHeaders
 from finops_api.health.routes import router as health
 from finops_api.insights.routes import router as insights
 from finops_api.invoices.routes import router as invoices
+from finops_api.journal import journal
+from finops_api.keyring import KeyRing
+from finops_api.limiting import Limits
 from finops_api.maturity.routes import router as maturity
 from finops_api.observability import Observability
 from finops_api.restatements.routes import router as restatements
@@ -41,7 +46,11 @@ GAUGES = {
 
 
 class Application(FastAPI):
-    """FastAPI, with refusals documented as what they are."""
+    """FastAPI, with refusals documented as what they are, and headers that every answer has."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """All that a request goes through; the outermost sees the answers to faults as well."""
+        return SecurityHeaders(super().build_middleware_stack())
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
@@ -50,8 +59,8 @@ class Application(FastAPI):
         return document
 
 
-def create_app(dsn: str, settings: Settings) -> FastAPI:
-    """The application over the warehouse at `dsn`. Nothing is connected before it starts."""
+def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> FastAPI:
+    """The application over the warehouse at `dsn`, listening on `host`. Nothing is connected before it starts."""
 
     changes = Changes(dsn)
 
@@ -60,10 +69,13 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
         async with (
             pool(dsn) as connections,
             pool(dsn, max_size=MAX_EXPORTS, statement_timeout=STATEMENT_TIMEOUT) as for_exports,
+            journal(dsn) as written,
             changes.listening(),
         ):
             app.state.pool = connections
             app.state.exports = Exports(for_exports)
+            app.state.keys = KeyRing(connections, settings)
+            app.state.journal = written
             yield
 
     app = Application(
@@ -74,12 +86,14 @@ def create_app(dsn: str, settings: Settings) -> FastAPI:
     )
     registry = CollectorRegistry()
     app.state.settings = settings
+    app.state.host = host
+    app.state.limits = Limits(settings)
     app.state.registry = registry
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
     app.add_middleware(
         KeptAnswers,
         changes=changes,
-        reader=reader_of(settings),
+        reader=reader_of(app),
         room=settings.answers_kept_mb * 2**20,
         registry=registry,
     )

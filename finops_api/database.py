@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
-from fastapi import Depends, Request
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, errors, sql
 from psycopg_pool import AsyncConnectionPool
+
+from finops_api.errors import OutOfScope
+from finops_warehouse.row_scope import ENTER, RowScope
 
 STATEMENT_TIMEOUT = "10s"
 ACQUIRE_TIMEOUT_SECONDS = 2.0
@@ -36,27 +38,72 @@ async def pool(
         await connections.close()
 
 
+class ScopedPool:
+    """The pool as somebody sees it: whatever is read through it are rows of their scope."""
+
+    def __init__(self, connections: AsyncConnectionPool, scope: RowScope) -> None:
+        self._connections = connections
+        self.scope = scope
+
+    @asynccontextmanager
+    async def transaction(self, *, sees_one_moment: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees the rows of the scope.
+
+        Raises `OutOfScope` when it reads a table whose rows cannot be told apart by account and project.
+        """
+        async with self._connections.connection() as connection, connection.transaction():
+            if sees_one_moment:
+                await connection.execute("set transaction isolation level repeatable read")
+            if not self.scope.is_restricted:
+                yield connection
+                return
+            try:
+                await connection.execute(ENTER.encode(), self.scope.parameters())
+            except (errors.InsufficientPrivilege, errors.InvalidParameterValue):
+                raise OutOfScope(
+                    "This key is restricted, and the database does not know the roles that see to it. `finops migrate` "
+                    "makes them where DATABASE_URL's user may create roles."
+                ) from None
+            try:
+                yield connection
+            except errors.InsufficientPrivilege:
+                raise OutOfScope(
+                    "This key sees some billing accounts or projects only, and this cannot be told apart by them."
+                ) from None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees every row. Raises `OutOfScope` for whoever does not."""
+        if self.scope.is_restricted:
+            raise OutOfScope("This key sees some billing accounts or projects only, and this is about all of them.")
+        async with self._connections.connection() as connection:
+            yield connection
+
+
+Readable = AsyncConnection | AsyncConnectionPool | ScopedPool
+
+
 @asynccontextmanager
-async def snapshot(connections: AsyncConnectionPool, *, reads_charges: bool = False) -> AsyncIterator[AsyncConnection]:
+async def snapshot(connections: ScopedPool, *, reads_charges: bool = False) -> AsyncIterator[AsyncConnection]:
     """A connection that sees one moment of the warehouse: its statements cannot disagree with each other.
 
     One that reads charges may take longer: a cell of a year is millions of them.
     """
-    async with connections.connection() as connection, connection.transaction():
-        await connection.execute("set transaction isolation level repeatable read")
+    async with connections.transaction(sees_one_moment=True) as connection:
         if reads_charges:
             await connection.execute("set local statement_timeout = '60s'")
         yield connection
 
 
 async def rows(
-    connections: AsyncConnectionPool | AsyncConnection,
-    statement: str | sql.Composable,
-    parameters: dict[str, Any] | None = None,
+    connections: Readable, statement: str | sql.Composable, parameters: dict[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
     """Run one statement, on a connection of the pool or the one given, and return its rows."""
     if isinstance(connections, AsyncConnection):
         return await _fetch(connections, statement, parameters)
+    if isinstance(connections, ScopedPool) and connections.scope.is_restricted:
+        async with connections.transaction() as connection:
+            return await _fetch(connection, statement, parameters)
     async with connections.connection() as connection:
         return await _fetch(connection, statement, parameters)
 
@@ -67,12 +114,3 @@ async def _fetch(
     composed = statement if isinstance(statement, sql.Composable) else sql.SQL(cast("Any", statement))
     cursor = await connection.execute(cast("Any", composed), parameters)
     return await cursor.fetchall()
-
-
-def _pool_of(request: Request) -> AsyncConnectionPool:
-    found: AsyncConnectionPool = request.app.state.pool
-    return found
-
-
-Pool = Annotated[AsyncConnectionPool, Depends(_pool_of)]
-"""The application's connection pool, as a route asks for it."""

@@ -4,8 +4,11 @@
   x BadQuestion                  422   asking again changes nothing
     - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen,
       UnknownDimension, NotAddable, BadCursor, NotExported, NoSuchMonth
+  x NotAllowed                   401   a key is needed
+  x Forbidden                    403   the key is good, and not for this
+    - LacksScope, OutOfScope
   x StaleCursor                  409   the data has moved
-  x NotAllowed                   401   a token is needed
+  x TooManyRequests              429   asking again later works; `Retry-After` says when
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NotYet                       503   asking again later may work
     - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica, TooManyExports
@@ -13,6 +16,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import psycopg
@@ -46,7 +50,7 @@ class ApiError(Exception):
     """The message reaches the caller: what was asked, why it fails, what would work."""
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
-    headers: ClassVar[dict[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class BadQuestion(ApiError):
@@ -110,10 +114,34 @@ class NoSuchMonth(BadQuestion):
 
 
 class NotAllowed(ApiError):
-    """A token is needed and was not given, or is not the one."""
+    """A key is needed, and none was given that is valid."""
 
     status = HTTPStatus.UNAUTHORIZED
-    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(ApiError):
+    """The key is valid, and not for this."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class LacksScope(Forbidden):
+    """The key has not the scope this needs."""
+
+
+class OutOfScope(Forbidden):
+    """The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them."""
+
+
+class TooManyRequests(ApiError):
+    """More in a minute than one key may ask, or than one address may ask without."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.headers = {"Retry-After": str(seconds)}
 
 
 class UnknownFigure(ApiError):
@@ -126,7 +154,7 @@ class NotYet(ApiError):
     """Nothing is wrong with the question; the answer is not there now."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+    headers = MappingProxyType({"Retry-After": "5"})
 
 
 class DatabaseUnreachable(NotYet):
@@ -148,13 +176,17 @@ class NothingLoaded(NotYet):
 class TooManyExports(NotYet):
     """As many exports are running as may."""
 
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "30"}
+    headers = MappingProxyType({"Retry-After": "30"})
+
+
+OF_EVERY_KEY: tuple[type[ApiError], ...] = (LacksScope, OutOfScope, TooManyRequests)
+"""What a route that asks for a key can refuse besides `NotAllowed`."""
 
 
 def documented(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
     """How a route tells OpenAPI what it can refuse."""
     by_status: dict[int | str, dict[str, Any]] = {}
-    for error in errors:
+    for error in (*errors, *(OF_EVERY_KEY if NotAllowed in errors else ())):
         told = by_status.setdefault(error.status.value, {"model": Problem, "description": ""})
         told["description"] = f"{told['description']} {error.__name__}: {error.__doc__}".strip()
     return by_status

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Annotated, Any, Self, get_origin
+from typing import Annotated, Any, Self, TypeVar, get_origin
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from finops_api.errors import AskedTwice, NotAddable
 from finops_warehouse import algebra
 from finops_warehouse.algebra import check_cell
+from finops_warehouse.row_scope import RowScope
 from finops_warehouse.semantic import DIMENSIONS
 
 MAX_VALUES = 100
@@ -70,6 +71,25 @@ class Filtered(Question):
             name, _, member = asked.partition(":")
             found.setdefault(name, []).append(member)
         return found
+
+
+Asked = TypeVar("Asked", bound=BaseModel)
+
+
+def within(question: Asked, scope: RowScope) -> Asked:
+    """The question about the accounts and projects of a scope, where it names none itself.
+
+    Not what keeps others' rows back, which is PostgreSQL: it chooses tables that tell projects apart, and answers say
+    what they are about.
+    """
+    named = {"billing_account": scope.billing_accounts, "project": scope.projects}
+    fields = type(question).model_fields
+    meant = {
+        name: list(members)
+        for name, members in named.items()
+        if members is not None and name in fields and not getattr(question, name)
+    }
+    return question.model_copy(update=meant)
 
 
 def refuse_what_does_not_add_up(measure: str, members: dict[str, list[str]]) -> None:

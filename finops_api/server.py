@@ -1,36 +1,43 @@
 """Running the application until it is told to stop."""
 
-from ipaddress import ip_address
-
 import structlog
 import uvicorn
 
 from finops_api.app import create_app
 from finops_api.observability import configure_logging
-from finops_warehouse.errors import SettingsError
-from finops_warehouse.settings import Settings
+from finops_warehouse import keys
+from finops_warehouse.database import connect_to
+from finops_warehouse.errors import SettingsError, WarehouseError
+from finops_warehouse.settings import Settings, is_loopback
 
 log = structlog.get_logger("finops_api")
 
 
 def run_server(dsn: str, settings: Settings, *, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM. Raises `SettingsError` when it would be open to others without a token."""
+    """Serve until SIGINT or SIGTERM. Raises `SettingsError` when it would be open to others without a key."""
     configure_logging(settings)
-    if settings.api_token is None:
-        if not _is_loopback(host):
+    if settings.api_token is None and not _is_any_key(dsn):
+        if not is_loopback(host):
             raise SettingsError(
-                f"API_TOKEN is not set, so costs would be open to everybody who reaches {host}. "
-                "Set API_TOKEN, or listen on 127.0.0.1."
+                f"API_TOKEN is not set and there is no key, so costs would be open to everybody who reaches {host}. "
+                "Set API_TOKEN, make a key with `finops keys create`, or listen on 127.0.0.1."
             )
         log.warning("open without a key", host=host, why="API_TOKEN is not set; only this machine is served")
     # One worker: replicas scale it, and metrics and pools stay those of one process.
     uvicorn.run(
-        create_app(dsn, settings), host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=30
+        create_app(dsn, settings, host=host),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # or X-Forwarded-For would be taken for the other end of the socket
+        timeout_graceful_shutdown=30,
     )
 
 
-def _is_loopback(host: str) -> bool:
+def _is_any_key(dsn: str) -> bool:
     try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+        with connect_to(dsn) as connection:
+            return keys.is_any(connection)
+    except WarehouseError:
+        return False  # nobody can say, so it is not taken for granted

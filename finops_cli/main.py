@@ -14,6 +14,7 @@ from finops_cli import (
     doctor,
     export_days,
     invoices,
+    keys,
     migrate,
     psql,
     sample,
@@ -46,6 +47,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 )
 app.command()(invoices.invoices)
 app.add_typer(dimensions.dimensions, name="dimensions")
+app.add_typer(keys.keys, name="keys")
 app.add_typer(export_days.export_days, name="export-days")
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 from finops_warehouse.embedded import EmbeddedPostgres
 from finops_warehouse.errors import NewerSchema, WarehouseError, WarehouseUnreachable, WrongCredentials
 from finops_warehouse.focus.view import make_view
+from finops_warehouse.row_scope import make_row_scope
 from finops_warehouse.settings import Settings, libpq_url, sqlalchemy_url
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -72,7 +73,8 @@ def _explained(error: psycopg.OperationalError, dsn: str) -> WarehouseError:
 
 
 def init_db(settings: Settings) -> None:
-    """Bring the warehouse to this release's schema: tables by Alembic migrations and nothing else, and the FOCUS view.
+    """Bring the warehouse to this release's schema: tables by Alembic migrations and nothing else, the FOCUS
+    view, and the roles of restricted keys.
 
     A read replica is left as it is: it has the schema of its primary. Raises `NewerSchema` when a newer release has
     already migrated it: nothing is changed then; and `WarehouseError` for a replica whose primary is not migrated yet.
@@ -93,6 +95,7 @@ def init_db(settings: Settings) -> None:
         command.upgrade(alembic_config(connection), "head")
         with connect(settings, autocommit=True) as ours:
             make_view(ours, settings.focus_version)
+            make_row_scope(ours)
 
 
 def alembic_config(connection: sa.Connection) -> Config:

@@ -22,7 +22,7 @@ from finops_warehouse.errors import SettingsError
 
 OUR_PREFIXES = (
     *("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DATABASE_", "DATABASE_", "EXTRACT_"),
-    *("COMPLETE_", "INVOICES_", "LOAD_"),
+    *("COMPLETE_", "INVOICES_", "LOAD_", "API_", "RATE_LIMIT_"),
 )
 """A variable that begins so and is none of ours was most likely meant to be."""
 
@@ -36,6 +36,9 @@ LLM_NEEDS = {
     "any": ("llm_model_name", "llm_api_key", "llm_base_url", "llm_vertex_project", "llm_vertex_location"),
 }
 """What a language model cannot be asked without, by provider."""
+
+MIN_PEPPER = 16
+"""Characters of a secret that digests are made with."""
 
 SECRETS = Path("/run/secrets")
 """Where Compose and Kubernetes put secrets: a file named like the setting, in small letters."""
@@ -134,7 +137,22 @@ class Settings(BaseSettings):
     """What your contract bills for a TiB that Storage Read returns. The default is Google's list price in the US."""
 
     api_token: SecretStr | None = None
-    """The token API callers send as `Authorization: Bearer …`. Unset: the API listens on this machine only."""
+    """A token that may do everything, sent as `Authorization: Bearer …`. Unset, and without keys made by `finops keys`:
+    the API answers this machine only."""
+
+    api_key_pepper: SecretStr | None = None
+    """Secret the digests of API keys are made with; the same wherever keys are made and checked. Unset: generated once
+    into FINOPS_HOME."""
+
+    rate_limit_queries_per_minute: int = Field(default=600, ge=0)
+    """How many questions one API key may ask in a minute; 0 means any number."""
+
+    rate_limit_exports_per_minute: int = Field(default=20, ge=0)
+    """How many downloads one API key may begin in a minute; 0 means any number."""
+
+    rate_limit_refusals_per_minute: int = Field(default=30, ge=0)
+    """How many requests without a valid key are answered 401 in a minute, by address; more get 429. 0 means any
+    number."""
 
     dagster_url: str = "http://127.0.0.1:3000"
     """Where people reach the Dagster UI; links to runs and partitions start with it."""
@@ -188,6 +206,13 @@ class Settings(BaseSettings):
             raise ValueError("is not a PostgreSQL URL; write postgresql://user:password@host:5432/database")
         if not url.database:
             raise ValueError("names no database; write postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("api_key_pepper")
+    @classmethod
+    def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_PEPPER:
+            raise ValueError(f"has fewer than {MIN_PEPPER} characters; make one that cannot be guessed")
         return value
 
     @field_validator("billing_timezone")

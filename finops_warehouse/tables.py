@@ -17,6 +17,7 @@ metadata = sa.MetaData(
         "pk": "%(table_name)s_pkey",
         "ix": "%(table_name)s_%(column_0_N_name)s_idx",
         "ck": "%(table_name)s_%(constraint_name)s_check",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
     },
 )
 
@@ -592,4 +593,37 @@ deployment_keys = sa.Table(
     Column("key", LargeBinary, nullable=False),
     Column("made_at", Instant, nullable=False, server_default=sa.func.now()),
     comment="Random keys of this deployment, made on first use.",
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    Column("key_id", BigInteger, Identity(always=True), primary_key=True),
+    *_text("name", nullable=False),
+    Column("prefix", Text, nullable=False, unique=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("billing_accounts", ARRAY(Text)),
+    Column("projects", ARRAY(Text)),
+    Column("created_at", Instant, nullable=False, server_default=sa.func.now()),
+    *_text("created_by", nullable=False),
+    *(Column(name, Instant) for name in ("expires_at", "last_used_at", "revoked_at")),
+    Column("replaced_by", BigInteger),
+    sa.CheckConstraint("scopes <@ array['read', 'export', 'admin'] and cardinality(scopes) > 0", name="scopes"),
+    comment="Keys of the API: a keyed digest of each, never the key; what it may do, and which rows it sees.",
+)
+
+audit_event = sa.Table(
+    "audit_event",
+    metadata,
+    Column("event_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", Instant, nullable=False, server_default=sa.func.now()),
+    *_text("actor", "action", nullable=False),
+    Column("key_id", BigInteger),
+    *_text("scope"),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+    Column("rows", BigInteger),
+    *_text("ip", "request_id"),
+    Index(None, "at"),
+    comment="Who did what: keys made, rotated and revoked, exports, invoices handed in. Nothing of it can be changed.",
 )

@@ -109,5 +109,17 @@ def sample(shared_folder: Path) -> SampleExport:
     )
 
 
+@pytest.fixture
+def owned(server: str) -> Iterator[str]:
+    """The DSN of an empty database whose owner may create no roles, as managed databases often give one."""
+    name = f"owner_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("create role {} login password 'p'").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("create database {0} owner {0}").format(sql.Identifier(name)))
+        yield make_url(server).set(database=name, username=name, password="p").render_as_string(hide_password=False)
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
 def _at(server: str, database: str) -> str:
     return make_url(server).set(database=database).render_as_string(hide_password=False)

@@ -165,7 +165,9 @@ def test_the_database_is_not_reachable_from_outside() -> None:
 
 def test_secrets_are_files_and_none_is_in_the_environment() -> None:
     """`docker inspect` shows the environment to everybody who may run it."""
-    secret_settings = {"DATABASE_URL", "DAGSTER_DATABASE_URL", "API_TOKEN", "ALERT_WEBHOOK_URL", "POSTGRES_PASSWORD"}
+    secret_settings = {
+        "DATABASE_URL", "DAGSTER_DATABASE_URL", "API_TOKEN", "API_KEY_PEPPER", "ALERT_WEBHOOK_URL", "POSTGRES_PASSWORD",
+    }  # fmt: skip
 
     for name, secret in COMPOSE["secrets"].items():
         assert secret["file"] == f"./secrets/{name}"
@@ -178,7 +180,7 @@ def test_a_secret_named_like_a_setting_is_that_setting() -> None:
     """Every file in /run/secrets that is called like a setting is read as its value, a key file must not be."""
     named_like_settings = {name for name in COMPOSE["secrets"] if name.upper() in setting_names()}
 
-    assert named_like_settings == {"database_url", "api_token"}
+    assert named_like_settings == {"database_url", "api_token", "api_key_pepper"}
 
 
 def test_services_are_given_settings_that_exist() -> None:

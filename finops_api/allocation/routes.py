@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from finops_api.access import Reader
+from finops_api.access import Pool, Reader
 from finops_api.allocation.models import AllocationQuery, Allocations, Coverage, CoverageQuery
 from finops_api.allocation.queries import allocations, coverage
 from finops_api.catalogue.queries import last_complete_day
-from finops_api.database import Pool, snapshot
+from finops_api.database import snapshot
 from finops_api.errors import (
     AskedTwice,
     DatabaseUnreachable,
@@ -20,7 +20,7 @@ from finops_api.errors import (
     WindowTooLong,
     documented,
 )
-from finops_api.questions import each_once
+from finops_api.questions import each_once, within
 
 router = APIRouter(prefix="/v1", tags=["allocation"])
 
@@ -38,6 +38,7 @@ async def get_coverage(
 
     Shares are computed from the two amounts beside them and never added; unfinished days are in no total.
     """
+    query = within(query, pool.scope)
     async with snapshot(pool) as moment:
         complete = await last_complete_day(moment, query.billing_account)
         return await coverage(moment, query, query.resolved(complete))
@@ -51,6 +52,7 @@ async def list_allocations(
 
     All members together carry exactly what was billed. Every dimension tells all costs once: never add two.
     """
+    query = within(query, pool.scope)
     async with snapshot(pool) as moment:
         complete = await last_complete_day(moment, query.billing_account)
         return await allocations(moment, query, query.resolved(complete))

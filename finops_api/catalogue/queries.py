@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from psycopg import AsyncConnection, sql
-from psycopg_pool import AsyncConnectionPool
+from psycopg import sql
 
-from finops_api.database import rows
+from finops_api.database import Readable, ScopedPool, rows
 from finops_api.errors import NothingLoaded, NothingServedThen, UnknownDimension
 from finops_warehouse.assignment import APPLIED
 from finops_warehouse.cells import member_column
@@ -19,9 +18,7 @@ from finops_warehouse.semantic import DIMENSIONS, UNATTRIBUTED, dimension, table
 MAX_VALUES = 500
 
 
-async def last_complete_day(
-    connections: AsyncConnectionPool | AsyncConnection, accounts: Sequence[str] = (), as_of: datetime | None = None
-) -> date:
+async def last_complete_day(connections: Readable, accounts: Sequence[str] = (), as_of: datetime | None = None) -> date:
     """The last usage day that is, or at a moment was, complete for these accounts, or for all.
 
     Raises `NothingLoaded`, or `NothingServedThen`, before there is one.
@@ -36,13 +33,13 @@ async def last_complete_day(
     return day
 
 
-async def applied_rules(connections: AsyncConnectionPool | AsyncConnection) -> tuple[int | None, Rules]:
+async def applied_rules(connections: Readable) -> tuple[int | None, Rules]:
     """The rules in force with their version; none before any were applied."""
     found = await rows(connections, APPLIED)
     return (found[0][0], Rules.model_validate(found[0][1])) if found else (None, Rules())
 
 
-async def refuse_unknown(connections: AsyncConnectionPool | AsyncConnection, names: Iterable[str]) -> None:
+async def refuse_unknown(connections: Readable, names: Iterable[str]) -> None:
     """Raises `UnknownDimension`, listing what there is, unless every one of the dimensions is there."""
     not_built_in = [name for name in names if name not in DIMENSIONS]
     if not not_built_in:
@@ -56,9 +53,11 @@ async def refuse_unknown(connections: AsyncConnectionPool | AsyncConnection, nam
         )
 
 
-async def members(connections: AsyncConnectionPool, name: str, search: str, limit: int) -> list[dict[str, Any]]:
+async def members(connections: ScopedPool, name: str, search: str, limit: int) -> list[dict[str, Any]]:
     """The members of a dimension whose id or name holds `search`, in the order of their names."""
     of = dimension(name)
+    # Who sees some projects only is told the members their rows have.
+    needed = {name} if connections.scope.projects is None else {name, "project"}
     statement = sql.SQL(
         """
         select json_build_object('id', coalesce({id}, {unattributed}), 'name', max({shown}))
@@ -70,7 +69,7 @@ async def members(connections: AsyncConnectionPool, name: str, search: str, limi
         id=member_column(of),
         shown=sql.Identifier(of.name_column) if of.name_column else member_column(of),
         unattributed=sql.Literal(UNATTRIBUTED),
-        table=sql.Identifier("finops", table_for({name})),
+        table=sql.Identifier("finops", table_for(needed)),
     )
     return [member for (member,) in await rows(connections, statement, {"search": search, "limit": limit})]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from finops_api.access import Reader
+from finops_api.access import Pool, Reader
 from finops_api.catalogue.queries import (
     MAX_VALUES,
     OVERVIEW,
@@ -16,11 +16,12 @@ from finops_api.catalogue.queries import (
     refuse_unknown,
 )
 from finops_api.costs.models import DimensionName
-from finops_api.database import Pool, rows, snapshot
+from finops_api.database import rows, snapshot
 from finops_api.errors import BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, UnknownDimension, documented
 from finops_api.questions import CustomName
 from finops_warehouse.dimensions import Rules
 from finops_warehouse.freshness import COMPLETE_AFTER, freshness_parameters
+from finops_warehouse.row_scope import RowScope
 from finops_warehouse.semantic import DIMENSIONS, MEASURES, SHARES, Dimension
 from finops_warehouse.settings import Settings
 
@@ -34,7 +35,10 @@ class DimensionInfo(BaseModel):
     focus_name: str | None
     description: str
     custom: bool = Field(description="Whether the rules in force make it; filtered by as `custom=name:member`.")
-    sources: list[str] = Field(description="Of a custom dimension: where its members come from, the first first.")
+    sources: list[str] = Field(
+        description="Of a custom dimension: where its members come from, the first first. Not told to "
+        "keys that see some accounts or projects only."
+    )
     default_member: str | None = Field(description="Of a custom dimension: the member of charges no source knows.")
 
 
@@ -117,7 +121,7 @@ async def list_dimensions(pool: Pool, _: Reader) -> Catalogue:
                 )
                 for d in DIMENSIONS.values()
             ),
-            *(_custom(rules, d) for d in rules.semantic().values()),
+            *(_custom(rules, d, pool.scope) for d in rules.semantic().values()),
         ],
         measures=[
             MeasureInfo(
@@ -132,14 +136,16 @@ async def list_dimensions(pool: Pool, _: Reader) -> Catalogue:
     )
 
 
-def _custom(rules: Rules, of: Dimension) -> DimensionInfo:
+def _custom(rules: Rules, of: Dimension, scope: RowScope) -> DimensionInfo:
     is_rule = of.name not in rules.by_name
+    # Rules name projects and labels, which may be those of others.
+    tells_rules = not is_rule and not scope.is_restricted
     return DimensionInfo(
         name=of.name,
         focus_name=None,
         description=of.description,
         custom=True,
-        sources=[] if is_rule else [source.rule for source in rules.by_name[of.name].sources],
+        sources=[source.rule for source in rules.by_name[of.name].sources] if tells_rules else [],
         default_member=None if is_rule else rules.by_name[of.name].default,
     )
 

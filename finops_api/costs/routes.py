@@ -3,13 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from psycopg_pool import AsyncConnectionPool
 
-from finops_api.access import Reader
+from finops_api.access import Pool, Reader
 from finops_api.catalogue.queries import last_complete_day, refuse_unknown
 from finops_api.costs.models import CostPage, CostQuery, CostQuestion
 from finops_api.costs.queries import costs
-from finops_api.database import Pool, rows, snapshot
+from finops_api.database import ScopedPool, rows, snapshot
 from finops_api.errors import (
     AskedTwice,
     BadCursor,
@@ -27,7 +26,7 @@ from finops_api.errors import (
     WindowTooLong,
     documented,
 )
-from finops_api.questions import each_once
+from finops_api.questions import each_once, within
 from finops_warehouse.ledger import SETTLED
 
 router = APIRouter(prefix="/v1/costs", tags=["costs"])
@@ -57,7 +56,8 @@ async def query_costs(question: CostQuestion, pool: Pool, _: Reader) -> CostPage
     return await _answer(question, pool)
 
 
-async def _answer(query: CostQuery, pool: AsyncConnectionPool) -> CostPage:
+async def _answer(query: CostQuery, pool: ScopedPool) -> CostPage:
+    query = within(query, pool.scope)
     if query.as_of:
         await rows(pool, SETTLED)
     async with snapshot(pool) as moment:

@@ -3,14 +3,16 @@
 import csv
 import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from finops_api.access import Reader
+from finops_api.access import Exporter, Pool, Reader, Written, event
 from finops_api.catalogue.queries import refuse_unknown
-from finops_api.database import Pool, snapshot
+from finops_api.costs.models import MeasureName
+from finops_api.database import snapshot
 from finops_api.errors import (
     AskedTwice,
     BadQuestion,
@@ -18,13 +20,15 @@ from finops_api.errors import (
     EmptyWindow,
     NotAddable,
     NotAllowed,
+    OutOfScope,
     UnknownDimension,
     UnknownFigure,
     documented,
 )
 from finops_api.evidence.models import ChargeInfo, Evidence, EvidenceQuery
 from finops_api.evidence.queries import charges_of, evidence
-from finops_api.questions import each_once
+from finops_api.questions import each_once, within
+from finops_warehouse.row_scope import RowScope
 
 router = APIRouter(prefix="/v1", tags=["evidence"])
 
@@ -42,6 +46,7 @@ async def get_evidence(
 
     Their sum over all pages is `rows_sum`; `matches` says whether it is what the served tables say.
     """
+    query = _within(query, pool.scope)
     async with snapshot(pool, reads_charges=True) as moment:
         await refuse_unknown(moment, query.custom_filters())
         return await evidence(moment, query)
@@ -49,21 +54,42 @@ async def get_evidence(
 
 @router.get("/evidence.csv", operation_id="downloadEvidence", responses=REFUSALS, response_class=StreamingResponse)
 async def download_evidence(
-    query: Annotated[EvidenceQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(EvidenceQuery)]
+    request: Request,
+    query: Annotated[EvidenceQuery, Query()],
+    pool: Pool,
+    principal: Exporter,
+    journal: Written,
+    _: Annotated[None, each_once(EvidenceQuery)],
 ) -> StreamingResponse:
-    """All charges behind a number, as CSV."""
+    """All charges behind a number, as CSV. Needs the scope `export`, and is written down."""
+    query = _within(query, pool.scope)
     async with snapshot(pool, reads_charges=True) as moment:  # refused before a byte is sent
         await refuse_unknown(moment, query.custom_filters())
         await evidence(moment, query.model_copy(update={"limit": 1, "offset": 0}))
 
     async def lines() -> AsyncIterator[str]:
         yield _line(list(ChargeInfo.model_fields))
-        async with snapshot(pool, reads_charges=True) as moment:
-            async for charges in charges_of(moment, query):
-                yield "".join(_line([_safe(value) for value in charge.model_dump().values()]) for charge in charges)
+        sent = 0
+        try:
+            async with snapshot(pool, reads_charges=True) as moment:
+                async for charges in charges_of(moment, query):
+                    yield "".join(_line([_safe(value) for value in charge.model_dump().values()]) for charge in charges)
+                    sent += len(charges)
+        finally:  # a download that is broken off has given away what it sent
+            asked = query.model_dump(mode="json", exclude_defaults=True)
+            journal.record(replace(event(request, principal, "export.evidence", "export", query=asked), rows=sent))
 
     headers = {"Content-Disposition": 'attachment; filename="charges.csv"'}
     return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _within(query: EvidenceQuery, scope: RowScope) -> EvidenceQuery:
+    if scope.projects is not None and query.measure == MeasureName("effective_cost"):
+        raise OutOfScope(
+            "This key sees some projects only, and effective cost spreads the fees of the whole billing account: its "
+            "rows do not add up to it. Ask for another measure."
+        )
+    return within(query, scope)
 
 
 def _safe(value: object) -> str:

@@ -16,11 +16,12 @@ from psycopg.abc import PQGen
 from psycopg_pool import AsyncConnectionPool
 from starlette.types import Receive, Scope, Send
 
-from finops_api.database import snapshot
+from finops_api.database import ScopedPool, snapshot
 from finops_api.errors import TooManyExports
 from finops_api.exports.formats import MEDIA_TYPES, PIECE, Encoder, Format, copying, encoder
 from finops_api.exports.queries import Export
 from finops_api.observability import request_id
+from finops_warehouse.row_scope import RowScope
 
 MAX_EXPORTS = 2
 STATEMENT_TIMEOUT = "15min"
@@ -47,13 +48,16 @@ class Exports:
         self._running = 0
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees one moment of the warehouse. Raises `TooManyExports` rather than wait for one."""
+    async def snapshot(self, scope: RowScope) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one moment, and of that the rows of a scope.
+
+        Raises `TooManyExports` rather than wait for one.
+        """
         if self._running >= MAX_EXPORTS:
             raise TooManyExports(f"{MAX_EXPORTS} exports are running. Try again when one of them has ended.")
         self._running += 1
         try:
-            async with snapshot(self._connections) as moment:
+            async with snapshot(ScopedPool(self._connections, scope)) as moment:
                 yield moment
         finally:
             self._running -= 1
@@ -71,12 +75,24 @@ Running = Annotated[Exports, Depends(_exports_of)]
 class Download(Response):
     """An export as a response. Its connection is taken, used and given back within the one call that sends it."""
 
-    def __init__(self, exports: Exports, form: Format, asked: Asked, *, formula_safe: bool) -> None:
+    def __init__(
+        self,
+        exports: Exports,
+        form: Format,
+        asked: Asked,
+        *,
+        rows: RowScope,
+        ended: Callable[[int], None],
+        formula_safe: bool,
+    ) -> None:
         super().__init__(media_type=MEDIA_TYPES[form])
         del self.headers["content-length"]
         self._exports = exports
         self._form = form
         self._asked = asked
+        self._rows = rows
+        self._ended = ended
+        self._sent = 0
         self._formula_safe = formula_safe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,17 +114,29 @@ class Download(Response):
             await asyncio.gather(sending, leaving, return_exceptions=True)
 
     async def _send(self, send: Send) -> None:
-        async with self._exports.snapshot() as moment:
+        async with self._exports.snapshot(self._rows) as moment:
             export = await self._asked(moment)
             statement = copying(self._form, export.columns, export.select, formula_safe=self._formula_safe)
             async with moment.cursor() as cursor, cursor.copy(statement, export.parameters):
                 pieces = _pieces(moment, encoder(self._form, export.columns))
                 first = await anext(pieces)
                 await send(self._start(export))
-                await _take(send, first)
-                async for piece in pieces:
-                    await _take(send, piece)
+                try:
+                    await self._take(send, first)
+                    async for piece in pieces:
+                        await self._take(send, piece)
+                finally:  # one that is broken off has given away what it sent
+                    self._ended(self._sent)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _take(self, send: Send, piece: bytes) -> None:
+        """Send a piece; while the reader is slow this waits, and so does PostgreSQL. Raises `Stalled`."""
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except TimeoutError:
+            raise Stalled from None
+        self._sent += len(piece)
 
     def _start(self, export: Export) -> dict[str, object]:
         self.headers.update(export.headers)
@@ -149,15 +177,6 @@ def _read(connection: AsyncConnection) -> PQGen[tuple[bytearray, bool]]:
 async def _encoded(encoder: Encoder, lines: bytearray) -> bytes:
     # PostgreSQL sends whole lines, so a block of them never ends within one.
     return await asyncio.to_thread(encoder.encoded, lines) if encoder.in_thread else encoder.encoded(lines)
-
-
-async def _take(send: Send, piece: bytes) -> None:
-    """Send a piece; while the reader is slow this waits, and so does PostgreSQL. Raises `Stalled`."""
-    try:
-        async with asyncio.timeout(STALLED_SECONDS):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-    except TimeoutError:
-        raise Stalled from None
 
 
 async def _left(receive: Receive) -> None:

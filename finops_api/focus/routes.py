@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from finops_api.access import Reader
-from finops_api.database import Pool, rows, snapshot
+from finops_api.access import Pool, Reader
+from finops_api.database import rows, snapshot
 from finops_api.errors import AskedTwice, BadQuestion, DatabaseUnreachable, EmptyWindow, NotAllowed, documented
 from finops_api.focus.models import Conformance, ConformanceMeta, ConformanceQuery, RuleInfo
 from finops_api.questions import each_once

@@ -1,20 +1,29 @@
 """/livez, /readyz and /metrics: for whoever keeps the service running. None of them serves data."""
 
 import calendar
-from typing import Any
+from typing import Annotated, Any
 
 import psycopg
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from finops_api.catalogue.queries import OVERVIEW
-from finops_api.database import Pool, rows
+from finops_api.database import rows
 from finops_api.errors import DatabaseUnreachable, SchemaMissing, documented
 from finops_warehouse.freshness import COMPLETE_THROUGH, freshness_parameters
 
 router = APIRouter(tags=["health"])
+
+
+def _pool_of(request: Request) -> AsyncConnectionPool:
+    found: AsyncConnectionPool = request.app.state.pool
+    return found
+
+
+EveryRow = Annotated[AsyncConnectionPool, Depends(_pool_of)]
+"""The pool itself. Routes that serve data have the one of `access`, which asks who reads."""
 
 SPENT = """
     select coalesce(sum(billed_bytes) filter (where kind = 'query'), 0),
@@ -36,7 +45,7 @@ async def is_alive() -> str:
     response_class=PlainTextResponse,
     responses=documented(DatabaseUnreachable, SchemaMissing),
 )
-async def is_ready(pool: Pool) -> str:
+async def is_ready(pool: EveryRow) -> str:
     """The warehouse answers and has its schema."""
     [(migrated,)] = await rows(pool, "select to_regclass('finops.alembic_version') is not null")
     if not migrated:
@@ -45,7 +54,7 @@ async def is_ready(pool: Pool) -> str:
 
 
 @router.get("/metrics", operation_id="getMetrics", response_class=PlainTextResponse)
-async def get_metrics(request: Request, pool: Pool) -> Response:
+async def get_metrics(request: Request, pool: EveryRow) -> Response:
     """Numbers for Prometheus: requests, and how far the tables are behind; without a warehouse, those last known."""
     gauges: dict[str, Any] = request.app.state.gauges
     try:

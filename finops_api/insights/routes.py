@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from psycopg import AsyncConnection
 
-from finops_api.access import Reader
+from finops_api.access import Pool, Reader
 from finops_api.catalogue.queries import last_complete_day
-from finops_api.database import Pool, rows, snapshot
+from finops_api.database import rows, snapshot
 from finops_api.errors import AskedTwice, BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, documented
 from finops_api.evidence.queries import FACTS, recall
 from finops_api.insights.models import (

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from psycopg import errors
 
-from finops_api.access import Reader
-from finops_api.database import Pool, rows
+from finops_api.access import Admin, Pool, Reader, event
+from finops_api.database import rows
 from finops_api.errors import AskedTwice, BadQuestion, DatabaseUnreachable, NotAllowed, ReadReplica, documented
 from finops_api.invoices.models import (
     InvoiceMonthQuery,
@@ -20,6 +20,7 @@ from finops_api.invoices.models import (
 )
 from finops_api.questions import each_once
 from finops_warehouse import invoices
+from finops_warehouse.keys import RECORD
 from finops_warehouse.ledger import TOUCH_INVOICE_MONTHS
 from finops_warehouse.tables import CREDIT_COLUMNS, INVOICE_COSTS
 
@@ -121,8 +122,9 @@ async def put_invoice(
     invoice_month: Annotated[str, Path(pattern=r"^[0-9]{4}(0[1-9]|1[0-2])$")],
     billing_currency: Annotated[str, Path(pattern=r"^[A-Z]{3}$")],
     invoice: InvoiceTotal,
+    request: Request,
     pool: Pool,
-    _: Reader,
+    principal: Admin,
 ) -> Taken:
     """Hand in the total of an invoice, as Google sent it. One that is handed in again replaces the one before."""
     named = {
@@ -133,7 +135,7 @@ async def put_invoice(
     }
     async with pool.connection() as connection, connection.transaction():
         try:
-            await connection.execute("set transaction read write")  # the only rows this API ever writes
+            await connection.execute("set transaction read write")  # whatever else it does, this API reads
         except errors.FeatureNotSupported:
             raise ReadReplica(
                 "This API reads a replica. Send the total to one whose DATABASE_URL is the primary."
@@ -141,4 +143,6 @@ async def put_invoice(
         taken = await connection.execute(invoices.TAKE, named)
         if taken.rowcount:
             await connection.execute(TOUCH_INVOICE_MONTHS, {"months": [invoice_month]})
+            told = {name: str(value) for name, value in named.items() if value is not None}
+            await connection.execute(RECORD, event(request, principal, "invoice.put", "admin", **told).parameters())
     return Taken(changed=bool(taken.rowcount))

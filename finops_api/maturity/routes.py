@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from finops_api.access import Reader
+from finops_api.access import Pool, Reader
 from finops_api.catalogue.queries import last_complete_day
-from finops_api.database import Pool, rows, snapshot
+from finops_api.database import rows, snapshot
 from finops_api.errors import AskedTwice, BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, documented
 from finops_api.maturity.models import (
     AccountInfo,
@@ -20,7 +20,7 @@ from finops_api.maturity.models import (
     NowcastQuery,
     Nowcasts,
 )
-from finops_api.questions import each_once
+from finops_api.questions import each_once, within
 from finops_insights.nowcast import Shares, nowcast
 from finops_warehouse.freshness import ACCOUNTS
 from finops_warehouse.settings import Settings
@@ -86,6 +86,7 @@ async def get_maturity(
     query: Annotated[MaturityQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(MaturityQuery)]
 ) -> Maturity:
     """Which share of final cost is known how long after a usage day, by service, and how many days say so."""
+    query = within(query, pool.scope)
     async with snapshot(pool) as moment:
         found = await rows(moment, CURVES, {"accounts": query.billing_account, "services": query.service})
         accounts = await rows(moment, ACCOUNTS)
@@ -115,6 +116,7 @@ async def get_nowcast(
 ) -> Nowcasts:
     """What the unfinished days are expected to come to. No total, comparison, forecast or test ever holds it."""
     settings: Settings = request.app.state.settings
+    query = within(query, pool.scope)
     async with snapshot(pool) as moment:
         complete = await last_complete_day(moment, query.billing_account)
         found = await rows(

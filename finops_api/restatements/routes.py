@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from finops_api.access import Reader
-from finops_api.database import Pool, rows
+from finops_api.access import Pool, Reader
+from finops_api.database import rows
 from finops_api.errors import AskedTwice, BadQuestion, DatabaseUnreachable, NotAllowed, documented
-from finops_api.questions import each_once
+from finops_api.questions import each_once, within
 from finops_api.restatements.models import RestatementInfo, RestatementMeta, RestatementQuery, Restatements
 
 router = APIRouter(prefix="/v1", tags=["restatements"])
@@ -36,9 +36,14 @@ NEWEST_FIRST = """
     responses=documented(AskedTwice, BadQuestion, NotAllowed, DatabaseUnreachable),
 )
 async def list_restatements(
-    query: Annotated[RestatementQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(RestatementQuery)]
+    query: Annotated[RestatementQuery, Query()],
+    pool: Pool,
+    principal: Reader,
+    _: Annotated[None, each_once(RestatementQuery)],
 ) -> Restatements:
     """Every usage day and account whose served figures moved: before, after, cause, and the export days that did it."""
+    principal.sees_whole_accounts()
+    query = within(query, pool.scope)
     parameters = {
         **query.model_dump(include={"start", "end", "since", "before"}),
         "accounts": query.billing_account,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -23,7 +24,7 @@ from finops_pipeline.loading import load_export_day
 from finops_pipeline.rebuilding import rebuild_invoice_month, rebuild_usage_day
 from finops_pipeline.sample_export import SampleExport
 from finops_pipeline.sources import open_source
-from finops_warehouse import ledger
+from finops_warehouse import keys, ledger
 from finops_warehouse.assignment import apply
 from finops_warehouse.database import connect_to, init_db
 from finops_warehouse.dimensions import default_rules
@@ -46,14 +47,16 @@ def _logging_as_found() -> Iterator[None]:
 class _InProcess(httpx.BaseTransport):
     """An application with its lifespan, in this process: what a client sends is answered without a socket."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, peer: str) -> None:
+        self._peer = peer
         self._runner = asyncio.Runner()
         self._lifespan = app.router.lifespan_context(app)
         self._runner.run(self._start(app))
 
     async def _start(self, app: FastAPI) -> None:
         await self._lifespan.__aenter__()
-        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # a fault is a 500, as from a server
+        # A fault is a 500, as from a server.
+        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(self._peer, 50000))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         return self._runner.run(self._answer(request))
@@ -70,8 +73,8 @@ class _InProcess(httpx.BaseTransport):
         await self._lifespan.__aexit__(None, None, None)
 
 
-def _client(dsn: str, settings: Settings) -> httpx.Client:
-    return httpx.Client(transport=_InProcess(create_app(dsn, settings)), base_url="http://api")
+def _client(dsn: str, settings: Settings, *, host: str = "127.0.0.1", peer: str = "127.0.0.1") -> httpx.Client:
+    return httpx.Client(transport=_InProcess(create_app(dsn, settings, host=host), peer), base_url="http://api")
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +140,29 @@ def spoilt(server: str, built_template: str) -> Iterator[str]:
     yield from _copy(server, built_template)
 
 
+@pytest.fixture(scope="module")
+def keyed(server: str, built_template: str) -> Iterator[str]:
+    """The DSN of built tables of this module alone, to make keys in."""
+    yield from _copy(server, built_template)
+
+
+PEPPER = "a pepper of these tests"
+
+MakeKey = Callable[..., str]
+
+
+@pytest.fixture
+def make_key(keyed: str) -> MakeKey:
+    """`make_key("read", projects=("p",))` is a new key of `keyed`; APIs over it need `api_key_pepper=PEPPER`."""
+
+    def make(*scopes: keys.Scope, **asked: Any) -> str:  # noqa: ANN401 -- what NewKey takes
+        with connect_to(keyed, autocommit=True) as connection:
+            wanted = keys.NewKey(name="tests", scopes=scopes, **asked)
+            return keys.create(connection, wanted, pepper=PEPPER.encode(), actor="tests")[1]
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def api(built: str) -> Iterator[httpx.Client]:
     """A client of the API over the built tables, open as it is on loopback."""
@@ -146,9 +172,17 @@ def api(built: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def api_over() -> Iterator[Callable[..., httpx.Client]]:
-    """`api_over(dsn, api_token=…)` is a client of an API over another database, closed with the test."""
+    """`api_over(dsn, api_token=…)` is a client of an API over another database, closed with the test.
+
+    `host` is the address it listens on, and `peer` the one it is asked from.
+    """
     with ExitStack() as clients:
-        yield lambda dsn, **settings: clients.enter_context(_client(dsn, Settings(**settings)))
+
+        def over(dsn: str, host: str = "127.0.0.1", peer: str = "127.0.0.1", **settings: str) -> httpx.Client:
+            given = Settings.model_validate(settings)
+            return clients.enter_context(_client(dsn, given, host=host, peer=peer))
+
+        yield over
 
 
 @pytest.fixture

@@ -9,13 +9,17 @@ from fastapi.routing import iter_route_contexts
 
 from finops_api import access
 from finops_api.app import create_app
+from finops_api.health import routes as health
 from finops_api.server import run_server
 from finops_warehouse.errors import SettingsError
+from finops_warehouse.keys import new_token
 from finops_warehouse.settings import Settings
 
 TOKEN = "correct-horse-battery-staple"
 OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/{path:path}"}
 """What serves no data."""
+
+A_KEY = new_token()
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -27,19 +31,40 @@ def routes() -> Iterator[tuple[str, Dependant | None]]:
         yield route.path, getattr(route, "dependant", None)
 
 
-def asks_who_reads(dependant: Dependant | None) -> bool:
-    """Whether a route, or something it depends on, asks for the reader."""
+def asks(dependant: Dependant | None, guard: object) -> bool:
+    """Whether a route, or something it depends on, stands behind a guard."""
     return dependant is not None and (
-        dependant.call is access._reader or any(asks_who_reads(inner) for inner in dependant.dependencies)
+        dependant.call is guard or any(asks(inner, guard) for inner in dependant.dependencies)
     )
 
 
-def test_every_route_asks_who_reads_or_is_known_to_be_open() -> None:
+def test_every_route_stands_behind_one_guard_or_is_known_to_be_open() -> None:
     """Enumerated from the application, so that a new route is judged the day it is added."""
     found = dict(routes())
+    guards = {path: [guard for guard in access.GUARDS if asks(found[path], guard)] for path in found}
 
-    assert {path for path in found if not asks_who_reads(found[path])} == OPEN
+    assert {path for path in found if not guards[path]} == OPEN
     assert len(found) > len(OPEN)
+    assert {path: len(guards[path]) for path in found if path not in OPEN} == dict.fromkeys(set(found) - OPEN, 1)
+
+
+def test_what_serves_data_has_the_connections_of_whoever_asks() -> None:
+    """Those of the health routes see every row: a route that took them would show them to any key."""
+    for path, dependant in routes():
+        assert asks(dependant, health._pool_of) <= (path in OPEN), path
+        assert asks(dependant, access._pool_of) <= (path not in OPEN), path
+
+
+def test_what_gives_away_rows_or_changes_something_asks_for_more() -> None:
+    """A key for a dashboard neither downloads every charge nor hands in an invoice."""
+    found = dict(routes())
+
+    assert {path for path in found if asks(found[path], access._exporter)} == {
+        "/v1/evidence.csv",
+        "/v1/exports/costs.{format}",
+        "/v1/exports/focus.{format}",
+    }
+    assert {path for path in found if asks(found[path], access._admin)} == {HANDED_IN}
 
 
 DATA = [
@@ -92,8 +117,13 @@ def test_the_list_of_data_routes_is_whole() -> None:
         {"Authorization": TOKEN},
         {"X-Api-Key": TOKEN},
         {"Authorization": "Bearer \xfc\xf6"},
+        {"Authorization": f"Bearer {A_KEY}"},
+        {"X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1", "Host": "127.0.0.1"},
     ],
-    ids=["nothing", "too long", "too short", "empty", "another scheme", "no scheme", "another header", "no ASCII"],
+    ids=[
+        *("nothing", "too long", "too short", "empty", "another scheme", "no scheme", "another header", "no ASCII"),
+        *("a key nobody made", "a forged address"),
+    ],
 )
 @pytest.mark.parametrize("path", DATA)
 def test_without_the_token_no_data(

@@ -30,12 +30,12 @@ def test_every_operation_has_an_id_of_its_own(document: dict[str, Any]) -> None:
 
 
 def test_every_route_says_what_it_refuses(document: dict[str, Any]) -> None:
-    """A caller can prepare for 401, 422 and 503 only when told of them."""
+    """A caller can prepare for 401, 403, 422, 429 and 503 only when told of them."""
     for path, operation in operations(document).items():
         if not path.startswith("/v1/"):
             continue
         refusals = {status: told for status, told in operation["responses"].items() if status != "200"}
-        expected = {"401", "503"}
+        expected = {"401", "403", "429", "503"}
         expected |= {"404"} if path.startswith("/v1/evidence") else set()
         expected |= {"409"} if path.startswith("/v1/costs") else set()
         expected |= {"422"} if operation.get("parameters") or operation.get("requestBody") else set()

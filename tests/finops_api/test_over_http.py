@@ -125,6 +125,10 @@ def test_it_ends_when_it_is_told_to(built: str, tmp_path: Path) -> None:
             break
         except httpx.ConnectError:
             time.sleep(0.1)
+    # Whom the socket leads to decides who is on this machine. A header that were believed would close it here, and
+    # could open it elsewhere.
+    forwarded = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+    assert httpx.get(f"http://127.0.0.1:{port}/v1/meta", headers=forwarded).status_code == 200
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode in (0, -signal.SIGTERM)
@@ -142,3 +146,31 @@ def test_it_refuses_to_be_open_to_a_network(built: str, tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert "API_TOKEN is not set" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_with_a_key_it_may_listen_to_a_network(spoilt: str, tmp_path: Path) -> None:
+    """Made by the command line with a pepper of its own making, checked by a server that shares its folder."""
+    port = free_port()
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": spoilt, "FINOPS_HOME": str(tmp_path / "home")}
+    made = subprocess.run(
+        [FINOPS, "keys", "create", "tests", "--scope", "read"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    key = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    with (tmp_path / "log").open("w") as stderr:
+        process = subprocess.Popen(
+            [FINOPS, "serve", "--host", "0.0.0.0", "--port", str(port)], cwd=tmp_path, env=environment, stderr=stderr
+        )
+    url = f"http://127.0.0.1:{port}/v1/meta"
+    for _ in range(300):
+        try:
+            # From this machine, with a header that says so: it listens to others, so a key is needed all the same.
+            assert httpx.get(url, headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 401
+            break
+        except httpx.ConnectError:
+            time.sleep(0.1)
+
+    assert httpx.get(url, headers=key).status_code == 200
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=30)
+    assert made.stdout.strip() not in (tmp_path / "log").read_text()

@@ -41,7 +41,7 @@ STANDARD = pa.schema([field for field in FILE_SCHEMA if field.name not in ("reso
 @pytest.fixture
 def api(database_url: str) -> Iterator[TestClient]:
     """The API over this test's tables."""
-    with TestClient(create_app(database_url, Settings())) as client:
+    with TestClient(create_app(database_url, Settings()), client=("127.0.0.1", 50000)) as client:
         yield client
 
 

@@ -169,7 +169,7 @@ def test_an_endpoint_on_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch, e
 
 
 @pytest.mark.parametrize(
-    "name", ["DATABASE_URL", "API_TOKEN", "ALERT_WEBHOOK_URL", "DAGSTER_DATABASE_URL", "LLM_API_KEY"]
+    "name", ["DATABASE_URL", "API_TOKEN", "API_KEY_PEPPER", "ALERT_WEBHOOK_URL", "DAGSTER_DATABASE_URL", "LLM_API_KEY"]
 )
 def test_a_secret_is_not_printed_with_the_settings(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Somebody logs the settings some day."""

@@ -140,8 +140,9 @@ class Road:
         return self.rebuild_behind()
 
     def forget(self) -> None:
-        """Forget everything that was loaded; the rules of custom dimensions stay in force."""
-        tables = [table.name for table in metadata.tables.values() if table.name != "dimension_rules"]
+        """Forget everything that was loaded; the rules of custom dimensions stay in force, and who did what is kept."""
+        kept = ("dimension_rules", "api_keys", "audit_event")
+        tables = [table.name for table in metadata.tables.values() if table.name not in kept]
         self.connection.execute("truncate " + ", ".join(f"finops.{table}" for table in tables))
 
     def total(self, table: str = "aggregated_cost_data", where: str = "true") -> Decimal | None:

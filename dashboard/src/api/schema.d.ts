@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List Costs
-         * @description Cost by day, week, month or as one total, by up to three dimensions.
+         * @description Cost by day, month or as one total, by up to three dimensions.
          *
          *     `end` is not included. Amounts are decimal strings; a row has one currency, and currencies are never added.
          *     Days whose charges are still arriving are marked `estimated` and are in no total. With `as_of` the answer is the
@@ -22,26 +22,6 @@ export interface paths {
         get: operations["listCosts"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/costs/query": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Query Costs
-         * @description The same question as a body, with conditions combined by `and`, `or` and `not`. Nothing is changed by it.
-         */
-        post: operations["queryCosts"];
         delete?: never;
         options?: never;
         head?: never;
@@ -405,7 +385,7 @@ export interface paths {
         };
         /**
          * Download Evidence
-         * @description All charges behind a number, as CSV.
+         * @description All charges behind a number, as CSV. Needs the scope `export`, and is written down.
          */
         get: operations["downloadEvidence"];
         put?: never;
@@ -698,22 +678,6 @@ export interface components {
             /** Totals */
             totals: components["schemas"]["AllocatedTotal"][];
             meta: components["schemas"]["AllocationMeta"];
-        };
-        /**
-         * And
-         * @description All of these.
-         */
-        "And-Input": {
-            /** And */
-            and: (components["schemas"]["And-Input"] | components["schemas"]["Or-Input"] | components["schemas"]["Not-Input"] | components["schemas"]["Is"])[];
-        };
-        /**
-         * And
-         * @description All of these.
-         */
-        "And-Output": {
-            /** And */
-            and: (components["schemas"]["And-Output"] | components["schemas"]["Or-Output"] | components["schemas"]["Not-Output"] | components["schemas"]["Is"])[];
         };
         /**
          * AnomalyInfo
@@ -1135,16 +1099,6 @@ export interface components {
                 [key: string]: string[];
             };
             /**
-             * Where
-             * @description The conditions of the question.
-             */
-            where: (components["schemas"]["And-Output"] | components["schemas"]["Or-Output"] | components["schemas"]["Not-Output"] | components["schemas"]["Is"]) | null;
-            /**
-             * Time Basis
-             * @enum {string}
-             */
-            time_basis: "usage_day" | "invoice_month";
-            /**
              * Table
              * @description The table it was read from.
              */
@@ -1209,11 +1163,6 @@ export interface components {
             previous_start?: string | null;
             /** Previous End */
             previous_end?: string | null;
-            /**
-             * Next Cursor
-             * @description Where the next page begins; null on the last one.
-             */
-            next_cursor?: string | null;
         };
         /**
          * CostPage
@@ -1222,7 +1171,7 @@ export interface components {
         CostPage: {
             /**
              * Items
-             * @description Period, dimensions and measures; with `compare`, each measure also as `previous_…`, `change_…` and `change_percent_…`, null where there is nothing to compare with.
+             * @description Period, dimensions and measures; with `compare`, each measure also as `previous_…`.
              */
             items: {
                 [key: string]: unknown;
@@ -1235,150 +1184,6 @@ export interface components {
                 [key: string]: unknown;
             }[];
             meta: components["schemas"]["CostMeta"];
-        };
-        /**
-         * CostQuestion
-         * @description A question as a body: what a URL can ask, and any combination of conditions.
-         */
-        CostQuestion: {
-            /**
-             * Billing Account
-             * @default []
-             */
-            billing_account: string[];
-            /**
-             * Invoice Month
-             * @default []
-             */
-            invoice_month: string[];
-            /**
-             * Project
-             * @default []
-             */
-            project: string[];
-            /**
-             * Service
-             * @description Id or name.
-             * @default []
-             */
-            service: string[];
-            /**
-             * Sku
-             * @description Id or name.
-             * @default []
-             */
-            sku: string[];
-            /**
-             * Region
-             * @default []
-             */
-            region: string[];
-            /**
-             * Charge Category
-             * @default []
-             */
-            charge_category: string[];
-            /**
-             * Cost Type
-             * @default []
-             */
-            cost_type: string[];
-            /**
-             * Custom
-             * @description Members of custom dimensions: `team:shop`, or `team_rule:default` for who assigned them. Of one dimension any of them, of several dimensions all of them.
-             * @default []
-             */
-            custom: string[];
-            /**
-             * Start
-             * @description First usage day.
-             */
-            start?: string | null;
-            /**
-             * End
-             * @description Day after the last: `end` is not included.
-             */
-            end?: string | null;
-            /**
-             * Window
-             * @description Instead of start and end: the last complete days, this month or year to date, or last month.
-             */
-            window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
-            /**
-             * Time Basis
-             * @description What start and end are days of: when charges were used, or the invoices they are on. With invoice_month both are a first of a month, and late charges count in the month they are billed in.
-             * @default usage_day
-             * @enum {string}
-             */
-            time_basis: "usage_day" | "invoice_month";
-            /**
-             * Granularity
-             * @description A row a usage day, a week (by its Monday), a calendar month of usage, an invoice month, or one.
-             * @default daily
-             * @enum {string}
-             */
-            granularity: "daily" | "weekly" | "monthly" | "invoice_month" | "total";
-            /**
-             * Group By
-             * @description Up to three dimensions, built-in or custom: `/v1/dimensions` lists them.
-             * @default []
-             */
-            group_by: (components["schemas"]["DimensionName"] | string)[];
-            /**
-             * Measure
-             * @description What to add up.
-             * @default [
-             *       "billed_cost"
-             *     ]
-             */
-            measure: components["schemas"]["MeasureName"][];
-            /**
-             * Compare
-             * @description Also the same number of days just before, the same days of the month before, or with `period` as many days from compare_start on; with granularity daily or total. A month that is shorter gives the days it has. Rows and totals then have each measure also as `previous_…`, `change_…` and `change_percent_…`.
-             */
-            compare?: ("previous" | "previous_month" | "period") | null;
-            /**
-             * Compare Start
-             * @description With compare=period: the first day of the other period.
-             */
-            compare_start?: string | null;
-            /**
-             * Top
-             * @description Keep so many members of the one dimension grouped by, largest total of the first measure first; the rest is one member, `(other)`. Exact: the rows still add up to the totals.
-             */
-            top?: number | null;
-            /**
-             * Include Unfinished
-             * @description Count days whose charges are still arriving in totals and months, too. They are always shown.
-             * @default false
-             */
-            include_unfinished: boolean;
-            /**
-             * Billing Currency
-             * @description Only these currencies.
-             * @default []
-             */
-            billing_currency: string[];
-            /**
-             * As Of
-             * @description Answer as at this moment (with its time zone: 2026-11-03T09:00:00Z): the figures a reader was served then, before later restatements, over the days that were complete then.
-             */
-            as_of?: string | null;
-            /**
-             * Limit
-             * @description Answer so many rows, and in `meta.next_cursor` where the next ones begin. Totals are of all rows.
-             */
-            limit?: number | null;
-            /**
-             * Cursor
-             * @description `next_cursor` of the page before, with the same question. Refused once the data has moved.
-             */
-            cursor?: string | null;
-            /**
-             * Where
-             * @description `{dimension, operator, values}`, `{and: […]}`, `{or: […]}` or `{not: …}`, into each other. Beside it the plain filters hold as well.
-             */
-            where?: (components["schemas"]["And-Input"] | components["schemas"]["Or-Input"] | components["schemas"]["Not-Input"] | components["schemas"]["Is"]) | null;
         };
         /**
          * Coverage
@@ -1490,7 +1295,7 @@ export interface components {
             custom: boolean;
             /**
              * Sources
-             * @description Of a custom dimension: where its members come from, the first first.
+             * @description Of a custom dimension: where its members come from, the first first. Not told to keys that see some accounts or projects only.
              */
             sources: string[];
             /**
@@ -1968,23 +1773,6 @@ export interface components {
             invoice_id?: string | null;
         };
         /**
-         * Is
-         * @description Whether the member of a dimension is one of these, by id or name; `(unattributed)` where there is none.
-         */
-        Is: {
-            /** Dimension */
-            dimension: ("billing_account" | "invoice_month" | "project" | "service" | "sku" | "region" | "charge_category" | "cost_type") | string;
-            /**
-             * Operator
-             * @description Text is compared without regard to upper and lower case.
-             * @default in
-             * @enum {string}
-             */
-            operator: "in" | "contains" | "starts_with";
-            /** Values */
-            values: string[];
-        };
-        /**
          * Maturity
          * @description Curves by account and service, and what follows from them for each account.
          */
@@ -2112,22 +1900,6 @@ export interface components {
             amount: string;
         };
         /**
-         * Not
-         * @description Whatever is not this.
-         */
-        "Not-Input": {
-            /** Not */
-            not: components["schemas"]["And-Input"] | components["schemas"]["Or-Input"] | components["schemas"]["Not-Input"] | components["schemas"]["Is"];
-        };
-        /**
-         * Not
-         * @description Whatever is not this.
-         */
-        "Not-Output": {
-            /** Not */
-            not: components["schemas"]["And-Output"] | components["schemas"]["Or-Output"] | components["schemas"]["Not-Output"] | components["schemas"]["Is"];
-        };
-        /**
          * NowcastInfo
          * @description An unfinished usage day: what is known of it, and what it is expected to come to. No total holds either.
          */
@@ -2192,22 +1964,6 @@ export interface components {
             /** Items */
             items: components["schemas"]["NowcastInfo"][];
             meta: components["schemas"]["NowcastMeta"];
-        };
-        /**
-         * Or
-         * @description Any of these.
-         */
-        "Or-Input": {
-            /** Or */
-            or: (components["schemas"]["And-Input"] | components["schemas"]["Or-Input"] | components["schemas"]["Not-Input"] | components["schemas"]["Is"])[];
-        };
-        /**
-         * Or
-         * @description Any of these.
-         */
-        "Or-Output": {
-            /** Or */
-            or: (components["schemas"]["And-Output"] | components["schemas"]["Or-Output"] | components["schemas"]["Not-Output"] | components["schemas"]["Is"])[];
         };
         /**
          * Part
@@ -2621,20 +2377,16 @@ export interface operations {
                 start?: string | null;
                 /** @description Day after the last: `end` is not included. */
                 end?: string | null;
-                /** @description Instead of start and end: the last complete days, this month or year to date, or last month. */
-                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
-                /** @description What start and end are days of: when charges were used, or the invoices they are on. With invoice_month both are a first of a month, and late charges count in the month they are billed in. */
-                time_basis?: "usage_day" | "invoice_month";
-                /** @description A row a usage day, a week (by its Monday), a calendar month of usage, an invoice month, or one. */
-                granularity?: "daily" | "weekly" | "monthly" | "invoice_month" | "total";
+                /** @description Instead of start and end: the last complete days, this month to date, or last month. */
+                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
+                /** @description A row a usage day, a month, or one. */
+                granularity?: "daily" | "monthly" | "total";
                 /** @description Up to three dimensions, built-in or custom: `/v1/dimensions` lists them. */
                 group_by?: (components["schemas"]["DimensionName"] | string)[];
                 /** @description What to add up. */
                 measure?: components["schemas"]["MeasureName"][];
-                /** @description Also the same number of days just before, the same days of the month before, or with `period` as many days from compare_start on; with granularity daily or total. A month that is shorter gives the days it has. Rows and totals then have each measure also as `previous_…`, `change_…` and `change_percent_…`. */
-                compare?: ("previous" | "previous_month" | "period") | null;
-                /** @description With compare=period: the first day of the other period. */
-                compare_start?: string | null;
+                /** @description Also the same number of days just before, or the same days of the month before; with granularity daily or total. A month that is shorter gives the days it has. */
+                compare?: ("previous" | "previous_month") | null;
                 /** @description Keep so many members of the one dimension grouped by, largest total of the first measure first; the rest is one member, `(other)`. Exact: the rows still add up to the totals. */
                 top?: number | null;
                 /** @description Count days whose charges are still arriving in totals and months, too. They are always shown. */
@@ -2643,10 +2395,6 @@ export interface operations {
                 billing_currency?: string[];
                 /** @description Answer as at this moment (with its time zone: 2026-11-03T09:00:00Z): the figures a reader was served then, before later restatements, over the days that were complete then. */
                 as_of?: string | null;
-                /** @description Answer so many rows, and in `meta.next_cursor` where the next ones begin. Totals are of all rows. */
-                limit?: number | null;
-                /** @description `next_cursor` of the page before, with the same question. Refused once the data has moved. */
-                cursor?: string | null;
             };
             header?: never;
             path?: never;
@@ -2663,7 +2411,7 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2672,8 +2420,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description StaleCursor: The data has moved since the page before. */
-            409: {
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2681,7 +2429,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. BadCursor: The cursor is of another question, or of none. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2690,59 +2438,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    queryCosts: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CostQuestion"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CostPage"];
-                };
-            };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description StaleCursor: The data has moved since the page before. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. BadCursor: The cursor is of another question, or of none. */
-            422: {
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2779,8 +2476,26 @@ export interface operations {
                     "application/json": components["schemas"]["Catalogue"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2823,8 +2538,17 @@ export interface operations {
                     "application/json": components["schemas"]["Members"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2834,6 +2558,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2870,8 +2603,26 @@ export interface operations {
                     "application/json": components["schemas"]["Meta"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2900,7 +2651,7 @@ export interface operations {
                 /** @description Day after the last: `end` is not included. */
                 end?: string | null;
                 /** @description Instead of start and end, as in `/v1/costs`. */
-                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
+                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
                 billing_account?: string[];
                 billing_currency?: string[];
             };
@@ -2919,8 +2670,17 @@ export interface operations {
                     "application/json": components["schemas"]["Coverage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2930,6 +2690,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2958,7 +2727,7 @@ export interface operations {
                 /** @description Day after the last: `end` is not included. */
                 end?: string | null;
                 /** @description Instead of start and end, as in `/v1/costs`. */
-                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
+                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
                 billing_account?: string[];
                 billing_currency?: string[];
                 /** @description A row a usage day, or one for the window. */
@@ -2981,8 +2750,17 @@ export interface operations {
                     "application/json": components["schemas"]["Allocations"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2992,6 +2770,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3041,8 +2828,17 @@ export interface operations {
                     "application/json": components["schemas"]["Restatements"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3052,6 +2848,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3092,8 +2897,17 @@ export interface operations {
                     "application/json": components["schemas"]["Maturity"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3103,6 +2917,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3143,8 +2966,17 @@ export interface operations {
                     "application/json": components["schemas"]["Nowcasts"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3154,6 +2986,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3193,8 +3034,17 @@ export interface operations {
                     "application/json": components["schemas"]["InvoiceMonths"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3204,6 +3054,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3244,8 +3103,17 @@ export interface operations {
                     "application/json": components["schemas"]["Parts"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3255,6 +3123,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3299,8 +3176,17 @@ export interface operations {
                     "application/json": components["schemas"]["Taken"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3310,6 +3196,15 @@ export interface operations {
             };
             /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3359,8 +3254,17 @@ export interface operations {
                     "application/json": components["schemas"]["AnomalyPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3370,6 +3274,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3413,8 +3326,17 @@ export interface operations {
                     "application/json": components["schemas"]["ForecastPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3424,6 +3346,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3460,8 +3391,26 @@ export interface operations {
                     "application/json": components["schemas"]["AccuracyPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3505,8 +3454,17 @@ export interface operations {
                     "application/json": components["schemas"]["RecommendationPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3516,6 +3474,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3566,8 +3533,17 @@ export interface operations {
                     "application/json": components["schemas"]["InsightPage"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3577,6 +3553,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3617,7 +3602,7 @@ export interface operations {
                 billing_currency?: string | null;
                 measure?: components["schemas"]["MeasureName"];
                 /** @description Instead of start and end, as asked of `/v1/costs`. */
-                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
+                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
                 /** @description That of the answer the cell is in; with it, days that no total counts are left out here, too. */
                 granularity?: ("daily" | "monthly" | "total") | null;
                 /** @description What the answer was grouped by. */
@@ -3656,8 +3641,17 @@ export interface operations {
                     "application/json": components["schemas"]["Evidence"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3676,6 +3670,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3716,7 +3719,7 @@ export interface operations {
                 billing_currency?: string | null;
                 measure?: components["schemas"]["MeasureName"];
                 /** @description Instead of start and end, as asked of `/v1/costs`. */
-                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
+                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
                 /** @description That of the answer the cell is in; with it, days that no total counts are left out here, too. */
                 granularity?: ("daily" | "monthly" | "total") | null;
                 /** @description What the answer was grouped by. */
@@ -3753,8 +3756,17 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3773,6 +3785,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3816,8 +3837,17 @@ export interface operations {
                     "application/json": components["schemas"]["Conformance"];
                 };
             };
-            /** @description NotAllowed: A token is needed and was not given, or is not the one. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3827,6 +3857,15 @@ export interface operations {
             };
             /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -150,7 +150,7 @@ def test_a_reader_that_takes_nothing_any_more_is_let_go(built: str, monkeypatch:
                 scope = {
                     "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
                     "path": "/v1/exports/costs.csv", "query_string": b"window=7d", "headers": [], "scheme": "http",
-                    "server": ("api", 80), "root_path": "",
+                    "server": ("api", 80), "client": ("127.0.0.1", 50_000), "root_path": "",
                 }  # fmt: skip
                 await asyncio.wait_for(app(scope, receive, send), 10)
             exports: stream.Exports = app.state.exports

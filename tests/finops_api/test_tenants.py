@@ -1,0 +1,285 @@
+"""Two tenants, every route: what one of them is told never holds a row of the other."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from finops_api import keyring
+from finops_api.app import create_app
+from finops_warehouse.database import connect_to
+from finops_warehouse.row_scope import RowScope
+from finops_warehouse.settings import Settings
+
+MakeKey = Callable[..., str]
+PEPPER = "a pepper of these tests"
+
+EUROPE, AMERICA = "0186E2-9D41B7-C35A0F", "01A7C3-5E9B20-4D6F81"
+SHOP = ("nw-shop-prod", "nw-shop-staging")
+
+TENANTS = {
+    "europe": RowScope((EUROPE,)),
+    "america": RowScope((AMERICA,)),
+    "shop": RowScope(None, SHOP),
+    "shop of america": RowScope((AMERICA,), SHOP),
+    "shop of europe, which has none": RowScope((EUROPE,), SHOP),
+}
+
+CELL = "start=2026-09-10&end=2026-09-17&billing_currency={currency}"
+ANSWERED = {
+    "/v1/costs": "/v1/costs?start=2026-09-01&end=2026-10-01&group_by=project&group_by=service&group_by=billing_account",
+    "/v1/dimensions": "/v1/dimensions",
+    "/v1/dimensions/{name}/members": "/v1/dimensions/project/members?limit=500",
+    "/v1/meta": "/v1/meta",
+    "/v1/evidence": f"/v1/evidence?{CELL}&limit=200",
+    "/v1/evidence.csv": f"/v1/evidence.csv?{CELL}",
+}
+"""What every restricted key is answered, with the rows it sees."""
+
+BY_ACCOUNT = {
+    "/v1/coverage": "/v1/coverage?start=2026-09-01&end=2026-10-01&dimension=team",
+    "/v1/allocations": "/v1/allocations?start=2026-09-01&end=2026-10-01&dimension=team",
+    "/v1/restatements": "/v1/restatements",
+    "/v1/maturity": "/v1/maturity",
+    "/v1/nowcast": "/v1/nowcast",
+    "/v1/invoice-months": "/v1/invoice-months",
+    "/v1/invoice-months/parts": "/v1/invoice-months/parts?invoice_month=202609",
+}
+"""What is told of whole billing accounts."""
+
+REFUSED = {
+    "/v1/anomalies": "/v1/anomalies",
+    "/v1/forecasts": "/v1/forecasts",
+    "/v1/forecasts/accuracy": "/v1/forecasts/accuracy",
+    "/v1/recommendations": "/v1/recommendations",
+    "/v1/insights": "/v1/insights",
+    "/v1/focus/conformance": "/v1/focus/conformance",
+}
+"""What is told of everything at once."""
+
+ALL = {**ANSWERED, **BY_ACCOUNT, **REFUSED}
+
+
+@pytest.fixture(autouse=True)
+def _strangers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that a test makes is known in its next line."""
+    monkeypatch.setattr(keyring, "READ_AGAIN_FOR_A_STRANGER_SECONDS", 0.0)
+
+
+class Tenant:
+    """Somebody who holds a key, and what must never be in an answer to it."""
+
+    def __init__(self, api: httpx.Client, token: str, scope: RowScope, rows: list[tuple[str, str | None, str]]) -> None:
+        self._api, self._token, self.scope = api, token, scope
+        own = [row for row in rows if self._sees(*row)]
+        self.currencies = sorted({currency for *_, currency in own})
+        mine = {*(name for row in own for name in row), *(scope.billing_accounts or ()), *(scope.projects or ())}
+        self.others = {name for row in rows for name in row if name} - mine
+
+    def _sees(self, account: str, project: str | None, _: str) -> bool:
+        accounts, projects = self.scope.billing_accounts, self.scope.projects
+        return (accounts is None or account in accounts) and (projects is None or project in projects)
+
+    def get(self, path: str, **params: Any) -> httpx.Response:  # noqa: ANN401 -- whatever the route takes
+        """Ask with the key."""
+        asked = path.replace("{currency}", (self.currencies or ["XXX"])[0])
+        return self._api.get(asked, params=params or None, headers={"Authorization": f"Bearer {self._token}"})
+
+    def leaks(self, text: str) -> set[str]:
+        """Names of others that stand in a text."""
+        return {name for name in self.others if f'"{name}"' in text or f",{name}," in text or f"{name}:" in text}
+
+
+MakeTenant = Callable[[RowScope], Tenant]
+
+
+@pytest.fixture
+def tenant(keyed: str, make_key: MakeKey, api_over: Callable[..., httpx.Client]) -> MakeTenant:
+    """`tenant(scope)` holds a key that sees that scope."""
+    api = api_over(keyed, api_key_pepper=PEPPER)
+    with connect_to(keyed) as connection:
+        rows = connection.execute(
+            "select distinct billing_account_id, sub_account_id, billing_currency from finops.raw_charges"
+        ).fetchall()
+
+    def make(scope: RowScope) -> Tenant:
+        key = make_key("read", "export", billing_accounts=scope.billing_accounts, projects=scope.projects)
+        return Tenant(api, key, scope, rows)
+
+    return make
+
+
+def test_the_matrix_holds_every_route_that_answers() -> None:
+    """A route that is added has to be put where it belongs: answered by rows, by account, or refused."""
+    data = {
+        route.path
+        for route in iter_route_contexts(create_app("postgresql://nobody@127.0.0.1:1/x", Settings()).routes)
+        if (route.path or "").startswith("/v1/") and "GET" in (getattr(route, "methods", None) or ())
+    }
+
+    assert set(ALL) == data
+
+
+@pytest.mark.parametrize("name", TENANTS)
+@pytest.mark.parametrize("route", ALL)
+def test_nobody_is_told_a_row_of_another(tenant: MakeTenant, name: str, route: str) -> None:
+    """The whole text of each answer, searched for every account, project and currency that is not theirs."""
+    scope = TENANTS[name]
+    answer = tenant(scope).get(ALL[route])
+    may = route in ANSWERED or (route in BY_ACCOUNT and scope.projects is None)
+
+    assert answer.status_code == (200 if may else 403), answer.text
+    assert tenant(scope).leaks(answer.text) == set()
+    if not may:
+        assert answer.json()["title"] == "OutOfScope"
+
+
+@pytest.mark.parametrize(
+    "route", [*(r for r in ANSWERED if r != "/v1/dimensions"), *(r for r in BY_ACCOUNT if r != "/v1/coverage")]
+)
+def test_whoever_sees_everything_is_told_of_both(tenant: MakeTenant, route: str) -> None:
+    """The matrix above is of answers in which others would stand: it can fail."""
+    other = tenant(TENANTS["shop of europe, which has none"])
+    everybody = tenant(RowScope())
+
+    assert other.leaks(everybody.get(ALL[route]).text) != set()
+
+
+@pytest.mark.parametrize("name", ["europe", "america", "shop", "shop of america"])
+@pytest.mark.parametrize("grouped", ["service", "project", "sku", "team", "region"])
+def test_what_a_key_is_told_is_what_those_rows_cost(tenant: MakeTenant, name: str, grouped: str) -> None:
+    """Not less and not more: as one who sees everything is told when asking about the same rows, from any table."""
+    scope = TENANTS[name]
+    asked = {"start": "2026-09-01", "end": "2026-10-01", "granularity": "total", "group_by": grouped}
+    filters = {"billing_account": scope.billing_accounts or (), "project": scope.projects or ()}
+
+    mine = tenant(scope).get("/v1/costs", **asked).json()
+    all_of_it = tenant(RowScope()).get("/v1/costs", **asked, **filters).json()
+
+    assert mine["items"] == all_of_it["items"]
+    assert len(mine["items"]) > 1 or grouped == "team"
+    assert mine["totals"] == all_of_it["totals"]
+
+
+@pytest.mark.parametrize("name", ["europe", "shop"])
+def test_asking_for_what_is_anothers_is_asking_for_what_is_not_there(tenant: MakeTenant, name: str) -> None:
+    """The two answers are the same: whether a project of that name exists is nobody's business."""
+    mine = tenant(TENANTS[name])
+    days = {"start": "2026-09-01", "end": "2026-10-01", "granularity": "total"}
+    cell = {"start": "2026-09-10", "end": "2026-09-17", "billing_currency": "USD"}
+    for path, asked in (("/v1/costs", days), ("/v1/evidence", cell), ("/v1/evidence.csv", cell)):
+        told = []
+        for project in ("nw-data-lake", "no-such-project"):
+            answer = mine.get(path, **asked, project=project)
+            told.append((answer.status_code, without_what_was_asked(answer, project)))
+        assert told[0] == told[1]
+        assert told[0][0] == 200
+
+
+BEFORE = """
+    select min(materialised_at) - interval '1 millisecond' from finops.materialisation_log
+    where version in (select until_version from finops.superseded_cost_data)
+"""
+VARIANTS = {
+    "before the restatements": {"as_of": BEFORE, "group_by": "project"},
+    "as of now": {"as_of": "2036-01-01T00:00:00Z", "group_by": "project"},
+    "compared": {"compare": "previous", "group_by": "project"},
+    "the top and the rest": {"top": "1", "group_by": "project"},
+    "by day": {"granularity": "daily", "group_by": "sku"},
+    "by month and rule": {"granularity": "monthly", "group_by": "team_rule"},
+    "unfinished too": {"include_unfinished": "true", "group_by": "region"},
+}
+
+
+@pytest.mark.parametrize("name", ["europe", "america", "shop"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_way_of_asking_is_kept_to_its_rows(tenant: MakeTenant, keyed: str, name: str, variant: str) -> None:
+    """Each reads other tables: superseded rows, the days before, the members that are left."""
+    scope = TENANTS[name]
+    asked = {"start": "2026-09-05", "end": "2026-09-25", "granularity": "total", **VARIANTS[variant]}
+    if asked.get("as_of") == BEFORE:
+        with connect_to(keyed) as connection:
+            [(moment,)] = connection.execute(BEFORE.encode()).fetchall()
+        asked["as_of"] = moment.isoformat()
+    filters = {"billing_account": scope.billing_accounts or (), "project": scope.projects or ()}
+
+    mine = tenant(scope).get("/v1/costs", **asked)
+    all_of_it = tenant(RowScope()).get("/v1/costs", **asked, **filters)
+
+    assert (mine.status_code, all_of_it.status_code) == (200, 200)
+    assert mine.json()["items"] == all_of_it.json()["items"] != []
+    assert tenant(scope).leaks(mine.text) == set()
+
+
+def without_what_was_asked(answer: httpx.Response, project: str) -> str:
+    """An answer without the name that was asked for, and without the time."""
+    body = answer.json() if answer.headers["content-type"] == "application/json" else {"text": answer.text}
+    body.pop("recomputed_at", None)
+    return str(body).replace(project, "PROJECT")
+
+
+@pytest.mark.parametrize("what", ["insight_id", "anomaly_id", "recommendation_id"])
+def test_a_number_of_somebody_elses_is_not_opened_by_its_id(tenant: MakeTenant, keyed: str, what: str) -> None:
+    """Ids travel in links. One that is there and one that is not are refused alike."""
+    table = {
+        "insight_id": "llm_insights",
+        "anomaly_id": "cost_anomalies",
+        "recommendation_id": "savings_recommendations",
+    }
+    with connect_to(keyed) as connection:
+        [(there,)] = connection.execute(f"select {what} from finops.{table[what]} limit 1").fetchall()
+    fact = {} if what == "anomaly_id" else {"fact_id": "f_x"}
+    answers = [
+        tenant(TENANTS[name]).get("/v1/evidence", **{what: given}, **fact)
+        for name in ("europe", "shop")
+        for given in (there, "none-such")
+    ]
+
+    assert {answer.status_code for answer in answers} == {403}
+    assert len({answer.json()["detail"] for answer in answers}) == 1
+
+
+def test_the_evidence_of_a_restricted_key_adds_up(tenant: MakeTenant) -> None:
+    """Its rows are its own, and their sum is what it was served; effective cost is refused where it could not be."""
+    shop = tenant(TENANTS["shop"])
+    days = {"start": "2026-09-10", "end": "2026-09-17", "billing_currency": "USD"}
+    opened = shop.get("/v1/evidence", **days).json()
+
+    assert opened["matches"]
+    assert opened["row_count"] > 100
+    assert opened["cell"]["filters"]["project"] == list(SHOP)
+    refused = shop.get("/v1/evidence", **days, measure="effective_cost")
+    assert (refused.status_code, refused.json()["title"]) == (403, "OutOfScope")
+    america = tenant(TENANTS["america"]).get("/v1/evidence", **days, measure="effective_cost").json()
+    assert america["matches"]
+
+
+def test_a_connection_that_served_one_tenant_serves_the_next_their_own(tenant: MakeTenant) -> None:
+    """Connections are shared. What one request set must not be there for another, in any order."""
+    tenants = [tenant(TENANTS[name]) for name in ("europe", "america", "shop")] + [tenant(RowScope())]
+    alone = [each.get(ALL["/v1/costs"]).json()["items"] for each in tenants]
+    for _ in range(3):
+        for each, expected in zip(reversed(tenants), reversed(alone), strict=True):
+            assert each.get(ALL["/v1/anomalies"]).status_code in (200, 403)  # also after a refusal in Postgres
+            assert each.get(ALL["/v1/costs"]).json()["items"] == expected
+
+
+def test_without_the_roles_a_restricted_key_sees_nothing(spoilt: str, api_over: Callable[..., httpx.Client]) -> None:
+    """A database restored without them: refused, with the remedy, and not answered with everything."""
+    from finops_warehouse import keys
+
+    with connect_to(spoilt, autocommit=True) as connection:
+        wanted = keys.NewKey("tests", ("read",), projects=SHOP)
+        _, token = keys.create(connection, wanted, pepper=PEPPER.encode(), actor="tests")
+        _take_grants_away(connection)
+    answer = api_over(spoilt, api_key_pepper=PEPPER).get(ALL["/v1/costs"], headers={"Authorization": f"Bearer {token}"})
+
+    assert (answer.status_code, answer.json()["title"]) == (403, "OutOfScope")
+
+
+def _take_grants_away(connection: psycopg.Connection) -> None:
+    for role in ("finops_by_account", "finops_by_project", "finops_by_account_and_project"):
+        connection.execute(f"revoke all on all tables in schema finops from {role}".encode())
