@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List Costs
-         * @description Cost by day, month or as one total, by up to three dimensions.
+         * @description Cost by day, week, month or as one total, by up to three dimensions.
          *
          *     `end` is not included. Amounts are decimal strings; a row has one currency, and currencies are never added.
          *     Days whose charges are still arriving are marked `estimated` and are in no total. With `as_of` the answer is the
@@ -22,6 +22,26 @@ export interface paths {
         get: operations["listCosts"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/costs/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Query Costs
+         * @description The same question as a body, with conditions combined by `and`, `or` and `not`. Nothing is changed by it.
+         */
+        post: operations["queryCosts"];
         delete?: never;
         options?: never;
         head?: never;
@@ -419,6 +439,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/exports/costs.{format}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Costs
+         * @description The answer of `/v1/costs` with every row, as a file of one moment; without `compare`, `top` and `limit`.
+         *
+         *     Columns and rows are those of `items`, in their order. `X-Complete-Through` and `X-Missing-Days` say how far they
+         *     can be trusted: a day that is missing has no rows, which is not a zero. Amounts are exact: decimal strings in
+         *     NDJSON, decimal128(38, 9) in Arrow and Parquet. In CSV, text that a spreadsheet would run as a formula gets an
+         *     apostrophe before it, unless `formula_safe` is false. A transfer that fails is broken off, never ended. Needs the
+         *     scope `export`, and is written down.
+         */
+        get: operations["exportCosts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/focus.{format}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Focus
+         * @description The charges on the invoices of a month in the columns of FOCUS, as a file of one moment.
+         *
+         *     The rows and columns are those of the view `focus_cost_and_usage`; they have no order. Amounts are decimal strings
+         *     in NDJSON. Arrow and Parquet hold costs as decimal128(38, 9), quantities with 12 and prices with 18 decimal
+         *     places; CSV and NDJSON hold every digit. In CSV, text that a spreadsheet would run as a formula gets an apostrophe
+         *     before it, unless `formula_safe` is false. A transfer that fails is broken off, never ended. Needs the
+         *     scope `export`, and is written down.
+         */
+        get: operations["exportFocus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -678,6 +750,22 @@ export interface components {
             /** Totals */
             totals: components["schemas"]["AllocatedTotal"][];
             meta: components["schemas"]["AllocationMeta"];
+        };
+        /**
+         * And
+         * @description All of these.
+         */
+        "And-Input": {
+            /** And */
+            and: (components["schemas"]["And-Input"] | components["schemas"]["Or-Input"] | components["schemas"]["Not-Input"] | components["schemas"]["Is"])[];
+        };
+        /**
+         * And
+         * @description All of these.
+         */
+        "And-Output": {
+            /** And */
+            and: (components["schemas"]["And-Output"] | components["schemas"]["Or-Output"] | components["schemas"]["Not-Output"] | components["schemas"]["Is"])[];
         };
         /**
          * AnomalyInfo
@@ -1099,6 +1187,16 @@ export interface components {
                 [key: string]: string[];
             };
             /**
+             * Where
+             * @description The conditions of the question.
+             */
+            where: (components["schemas"]["And-Output"] | components["schemas"]["Or-Output"] | components["schemas"]["Not-Output"] | components["schemas"]["Is"]) | null;
+            /**
+             * Time Basis
+             * @enum {string}
+             */
+            time_basis: "usage_day" | "invoice_month";
+            /**
              * Table
              * @description The table it was read from.
              */
@@ -1163,6 +1261,11 @@ export interface components {
             previous_start?: string | null;
             /** Previous End */
             previous_end?: string | null;
+            /**
+             * Next Cursor
+             * @description Where the next page begins; null on the last one.
+             */
+            next_cursor?: string | null;
         };
         /**
          * CostPage
@@ -1171,7 +1274,7 @@ export interface components {
         CostPage: {
             /**
              * Items
-             * @description Period, dimensions and measures; with `compare`, each measure also as `previous_…`.
+             * @description Period, dimensions and measures; with `compare`, each measure also as `previous_…`, `change_…` and `change_percent_…`, null where there is nothing to compare with.
              */
             items: {
                 [key: string]: unknown;
@@ -1184,6 +1287,150 @@ export interface components {
                 [key: string]: unknown;
             }[];
             meta: components["schemas"]["CostMeta"];
+        };
+        /**
+         * CostQuestion
+         * @description A question as a body: what a URL can ask, and any combination of conditions.
+         */
+        CostQuestion: {
+            /**
+             * Billing Account
+             * @default []
+             */
+            billing_account: string[];
+            /**
+             * Invoice Month
+             * @default []
+             */
+            invoice_month: string[];
+            /**
+             * Project
+             * @default []
+             */
+            project: string[];
+            /**
+             * Service
+             * @description Id or name.
+             * @default []
+             */
+            service: string[];
+            /**
+             * Sku
+             * @description Id or name.
+             * @default []
+             */
+            sku: string[];
+            /**
+             * Region
+             * @default []
+             */
+            region: string[];
+            /**
+             * Charge Category
+             * @default []
+             */
+            charge_category: string[];
+            /**
+             * Cost Type
+             * @default []
+             */
+            cost_type: string[];
+            /**
+             * Custom
+             * @description Members of custom dimensions: `team:shop`, or `team_rule:default` for who assigned them. Of one dimension any of them, of several dimensions all of them.
+             * @default []
+             */
+            custom: string[];
+            /**
+             * Start
+             * @description First usage day.
+             */
+            start?: string | null;
+            /**
+             * End
+             * @description Day after the last: `end` is not included.
+             */
+            end?: string | null;
+            /**
+             * Window
+             * @description Instead of start and end: the last complete days, this month or year to date, or last month.
+             */
+            window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
+            /**
+             * Time Basis
+             * @description What start and end are days of: when charges were used, or the invoices they are on. With invoice_month both are a first of a month, and late charges count in the month they are billed in.
+             * @default usage_day
+             * @enum {string}
+             */
+            time_basis: "usage_day" | "invoice_month";
+            /**
+             * Granularity
+             * @description A row a usage day, a week (by its Monday), a calendar month of usage, an invoice month, or one.
+             * @default daily
+             * @enum {string}
+             */
+            granularity: "daily" | "weekly" | "monthly" | "invoice_month" | "total";
+            /**
+             * Group By
+             * @description Up to three dimensions, built-in or custom: `/v1/dimensions` lists them.
+             * @default []
+             */
+            group_by: (components["schemas"]["DimensionName"] | string)[];
+            /**
+             * Measure
+             * @description What to add up.
+             * @default [
+             *       "billed_cost"
+             *     ]
+             */
+            measure: components["schemas"]["MeasureName"][];
+            /**
+             * Compare
+             * @description Also the same number of days just before, the same days of the month before, or with `period` as many days from compare_start on; with granularity daily or total. A month that is shorter gives the days it has. Rows and totals then have each measure also as `previous_…`, `change_…` and `change_percent_…`.
+             */
+            compare?: ("previous" | "previous_month" | "period") | null;
+            /**
+             * Compare Start
+             * @description With compare=period: the first day of the other period.
+             */
+            compare_start?: string | null;
+            /**
+             * Top
+             * @description Keep so many members of the one dimension grouped by, largest total of the first measure first; the rest is one member, `(other)`. Exact: the rows still add up to the totals.
+             */
+            top?: number | null;
+            /**
+             * Include Unfinished
+             * @description Count days whose charges are still arriving in totals and months, too. They are always shown.
+             * @default false
+             */
+            include_unfinished: boolean;
+            /**
+             * Billing Currency
+             * @description Only these currencies.
+             * @default []
+             */
+            billing_currency: string[];
+            /**
+             * As Of
+             * @description Answer as at this moment (with its time zone: 2026-11-03T09:00:00Z): the figures a reader was served then, before later restatements, over the days that were complete then.
+             */
+            as_of?: string | null;
+            /**
+             * Limit
+             * @description Answer so many rows, and in `meta.next_cursor` where the next ones begin. Totals are of all rows.
+             */
+            limit?: number | null;
+            /**
+             * Cursor
+             * @description `next_cursor` of the page before, with the same question. Refused once the data has moved.
+             */
+            cursor?: string | null;
+            /**
+             * Where
+             * @description `{dimension, operator, values}`, `{and: […]}`, `{or: […]}` or `{not: …}`, into each other. Beside it the plain filters hold as well.
+             */
+            where?: (components["schemas"]["And-Input"] | components["schemas"]["Or-Input"] | components["schemas"]["Not-Input"] | components["schemas"]["Is"]) | null;
         };
         /**
          * Coverage
@@ -1491,6 +1738,12 @@ export interface components {
             meta: components["schemas"]["ForecastMeta"];
         };
         /**
+         * Format
+         * @description The files there are.
+         * @enum {string}
+         */
+        Format: "csv" | "ndjson" | "arrow" | "parquet";
+        /**
          * FormulaPart
          * @description A figure that another one is computed from.
          */
@@ -1773,6 +2026,23 @@ export interface components {
             invoice_id?: string | null;
         };
         /**
+         * Is
+         * @description Whether the member of a dimension is one of these, by id or name; `(unattributed)` where there is none.
+         */
+        Is: {
+            /** Dimension */
+            dimension: ("billing_account" | "invoice_month" | "project" | "service" | "sku" | "region" | "charge_category" | "cost_type") | string;
+            /**
+             * Operator
+             * @description Text is compared without regard to upper and lower case.
+             * @default in
+             * @enum {string}
+             */
+            operator: "in" | "contains" | "starts_with";
+            /** Values */
+            values: string[];
+        };
+        /**
          * Maturity
          * @description Curves by account and service, and what follows from them for each account.
          */
@@ -1900,6 +2170,22 @@ export interface components {
             amount: string;
         };
         /**
+         * Not
+         * @description Whatever is not this.
+         */
+        "Not-Input": {
+            /** Not */
+            not: components["schemas"]["And-Input"] | components["schemas"]["Or-Input"] | components["schemas"]["Not-Input"] | components["schemas"]["Is"];
+        };
+        /**
+         * Not
+         * @description Whatever is not this.
+         */
+        "Not-Output": {
+            /** Not */
+            not: components["schemas"]["And-Output"] | components["schemas"]["Or-Output"] | components["schemas"]["Not-Output"] | components["schemas"]["Is"];
+        };
+        /**
          * NowcastInfo
          * @description An unfinished usage day: what is known of it, and what it is expected to come to. No total holds either.
          */
@@ -1964,6 +2250,22 @@ export interface components {
             /** Items */
             items: components["schemas"]["NowcastInfo"][];
             meta: components["schemas"]["NowcastMeta"];
+        };
+        /**
+         * Or
+         * @description Any of these.
+         */
+        "Or-Input": {
+            /** Or */
+            or: (components["schemas"]["And-Input"] | components["schemas"]["Or-Input"] | components["schemas"]["Not-Input"] | components["schemas"]["Is"])[];
+        };
+        /**
+         * Or
+         * @description Any of these.
+         */
+        "Or-Output": {
+            /** Or */
+            or: (components["schemas"]["And-Output"] | components["schemas"]["Or-Output"] | components["schemas"]["Not-Output"] | components["schemas"]["Is"])[];
         };
         /**
          * Part
@@ -2377,16 +2679,20 @@ export interface operations {
                 start?: string | null;
                 /** @description Day after the last: `end` is not included. */
                 end?: string | null;
-                /** @description Instead of start and end: the last complete days, this month to date, or last month. */
-                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
-                /** @description A row a usage day, a month, or one. */
-                granularity?: "daily" | "monthly" | "total";
+                /** @description Instead of start and end: the last complete days, this month or year to date, or last month. */
+                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
+                /** @description What start and end are days of: when charges were used, or the invoices they are on. With invoice_month both are a first of a month, and late charges count in the month they are billed in. */
+                time_basis?: "usage_day" | "invoice_month";
+                /** @description A row a usage day, a week (by its Monday), a calendar month of usage, an invoice month, or one. */
+                granularity?: "daily" | "weekly" | "monthly" | "invoice_month" | "total";
                 /** @description Up to three dimensions, built-in or custom: `/v1/dimensions` lists them. */
                 group_by?: (components["schemas"]["DimensionName"] | string)[];
                 /** @description What to add up. */
                 measure?: components["schemas"]["MeasureName"][];
-                /** @description Also the same number of days just before, or the same days of the month before; with granularity daily or total. A month that is shorter gives the days it has. */
-                compare?: ("previous" | "previous_month") | null;
+                /** @description Also the same number of days just before, the same days of the month before, or with `period` as many days from compare_start on; with granularity daily or total. A month that is shorter gives the days it has. Rows and totals then have each measure also as `previous_…`, `change_…` and `change_percent_…`. */
+                compare?: ("previous" | "previous_month" | "period") | null;
+                /** @description With compare=period: the first day of the other period. */
+                compare_start?: string | null;
                 /** @description Keep so many members of the one dimension grouped by, largest total of the first measure first; the rest is one member, `(other)`. Exact: the rows still add up to the totals. */
                 top?: number | null;
                 /** @description Count days whose charges are still arriving in totals and months, too. They are always shown. */
@@ -2395,6 +2701,10 @@ export interface operations {
                 billing_currency?: string[];
                 /** @description Answer as at this moment (with its time zone: 2026-11-03T09:00:00Z): the figures a reader was served then, before later restatements, over the days that were complete then. */
                 as_of?: string | null;
+                /** @description Answer so many rows, and in `meta.next_cursor` where the next ones begin. Totals are of all rows. */
+                limit?: number | null;
+                /** @description `next_cursor` of the page before, with the same question. Refused once the data has moved. */
+                cursor?: string | null;
             };
             header?: never;
             path?: never;
@@ -2429,7 +2739,94 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. */
+            /** @description StaleCursor: The data has moved since the page before. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. BadCursor: The cursor is of another question, or of none. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    queryCosts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CostQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CostPage"];
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description StaleCursor: The data has moved since the page before. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. BadCursor: The cursor is of another question, or of none. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2651,7 +3048,7 @@ export interface operations {
                 /** @description Day after the last: `end` is not included. */
                 end?: string | null;
                 /** @description Instead of start and end, as in `/v1/costs`. */
-                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
+                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
                 billing_account?: string[];
                 billing_currency?: string[];
             };
@@ -2727,7 +3124,7 @@ export interface operations {
                 /** @description Day after the last: `end` is not included. */
                 end?: string | null;
                 /** @description Instead of start and end, as in `/v1/costs`. */
-                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
+                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
                 billing_account?: string[];
                 billing_currency?: string[];
                 /** @description A row a usage day, or one for the window. */
@@ -3602,7 +3999,7 @@ export interface operations {
                 billing_currency?: string | null;
                 measure?: components["schemas"]["MeasureName"];
                 /** @description Instead of start and end, as asked of `/v1/costs`. */
-                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
+                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
                 /** @description That of the answer the cell is in; with it, days that no total counts are left out here, too. */
                 granularity?: ("daily" | "monthly" | "total") | null;
                 /** @description What the answer was grouped by. */
@@ -3719,7 +4116,7 @@ export interface operations {
                 billing_currency?: string | null;
                 measure?: components["schemas"]["MeasureName"];
                 /** @description Instead of start and end, as asked of `/v1/costs`. */
-                window?: ("7d" | "30d" | "90d" | "mtd" | "lastmonth") | null;
+                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
                 /** @description That of the answer the cell is in; with it, days that no total counts are left out here, too. */
                 granularity?: ("daily" | "monthly" | "total") | null;
                 /** @description What the answer was grouped by. */
@@ -3874,6 +4271,202 @@ export interface operations {
                 };
             };
             /** @description DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exportCosts: {
+        parameters: {
+            query?: {
+                billing_account?: string[];
+                invoice_month?: string[];
+                project?: string[];
+                /** @description Id or name. */
+                service?: string[];
+                /** @description Id or name. */
+                sku?: string[];
+                region?: string[];
+                charge_category?: string[];
+                cost_type?: string[];
+                /** @description Members of custom dimensions: `team:shop`, or `team_rule:default` for who assigned them. Of one dimension any of them, of several dimensions all of them. */
+                custom?: string[];
+                /** @description First usage day. */
+                start?: string | null;
+                /** @description Day after the last: `end` is not included. */
+                end?: string | null;
+                /** @description Instead of start and end: the last complete days, this month or year to date, or last month. */
+                window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
+                /** @description What start and end are days of: when charges were used, or the invoices they are on. With invoice_month both are a first of a month, and late charges count in the month they are billed in. */
+                time_basis?: "usage_day" | "invoice_month";
+                /** @description A row a usage day, a week (by its Monday), a calendar month of usage, an invoice month, or one. */
+                granularity?: "daily" | "weekly" | "monthly" | "invoice_month" | "total";
+                /** @description Up to three dimensions, built-in or custom: `/v1/dimensions` lists them. */
+                group_by?: (components["schemas"]["DimensionName"] | string)[];
+                /** @description What to add up. */
+                measure?: components["schemas"]["MeasureName"][];
+                /** @description Also the same number of days just before, the same days of the month before, or with `period` as many days from compare_start on; with granularity daily or total. A month that is shorter gives the days it has. Rows and totals then have each measure also as `previous_…`, `change_…` and `change_percent_…`. */
+                compare?: ("previous" | "previous_month" | "period") | null;
+                /** @description With compare=period: the first day of the other period. */
+                compare_start?: string | null;
+                /** @description Keep so many members of the one dimension grouped by, largest total of the first measure first; the rest is one member, `(other)`. Exact: the rows still add up to the totals. */
+                top?: number | null;
+                /** @description Count days whose charges are still arriving in totals and months, too. They are always shown. */
+                include_unfinished?: boolean;
+                /** @description Only these currencies. */
+                billing_currency?: string[];
+                /** @description Answer as at this moment (with its time zone: 2026-11-03T09:00:00Z): the figures a reader was served then, before later restatements, over the days that were complete then. */
+                as_of?: string | null;
+                /** @description Answer so many rows, and in `meta.next_cursor` where the next ones begin. Totals are of all rows. */
+                limit?: number | null;
+                /** @description `next_cursor` of the page before, with the same question. Refused once the data has moved. */
+                cursor?: string | null;
+                /** @description In CSV, put an apostrophe before text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return: anybody may name a project, and a spreadsheet would run it as a formula. Numbers are never touched. */
+                formula_safe?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description What kind of file. */
+                format: components["schemas"]["Format"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    /** @description Rises with the data the file is made from. */
+                    "X-Data-Version"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv; charset=utf-8; header=present": string;
+                    "application/x-ndjson": string;
+                    "application/vnd.apache.arrow.stream": string;
+                    "application/vnd.apache.parquet": string;
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingServedThen: At the moment asked for no usage day was complete. NotExported: What only a single answer has, asked of an export. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NothingLoaded: No usage day has been built yet. TooManyExports: As many exports are running as may. DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exportFocus: {
+        parameters: {
+            query: {
+                /** @description Month of the invoice the charges are on: 202610 or 2026-10. */
+                month: string;
+                /** @description In CSV, put an apostrophe before text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return: anybody may name a project, and a spreadsheet would run it as a formula. Numbers are never touched. */
+                formula_safe?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description What kind of file. */
+                format: components["schemas"]["Format"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    /** @description Rises with the data the file is made from. */
+                    "X-Data-Version"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv; charset=utf-8; header=present": string;
+                    "application/x-ndjson": string;
+                    "application/vnd.apache.arrow.stream": string;
+                    "application/vnd.apache.parquet": string;
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. NoSuchMonth: No charge is on an invoice of this month. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyExports: As many exports are running as may. DatabaseUnreachable: The warehouse does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
