@@ -38,6 +38,7 @@ from finops_api.exports.stream import Download
 from finops_api.observability import configure_logging
 from finops_warehouse.assignment import apply
 from finops_warehouse.dimensions import default_rules
+from finops_warehouse.row_scope import EVERY_ROW
 from finops_warehouse.settings import Settings
 
 DEFAULT_ROWS = 1_000_000
@@ -78,7 +79,7 @@ def serve(dsn: str, port: int) -> None:
     app = create_app(dsn, settings)
 
     async def table(form: Format) -> Response:
-        return Download(app.state.exports, form, whole_table, formula_safe=True)
+        return Download(app.state.exports, form, whole_table, rows=EVERY_ROW, ended=lambda _: None, formula_safe=True)
 
     app.add_api_route("/table.{form}", table)
     app.router.routes.insert(0, app.router.routes.pop())  # the dashboard answers every other path
