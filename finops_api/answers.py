@@ -122,28 +122,29 @@ class KeptAnswers:
             return
         # Whether an invoice is closed follows from the date.
         key = (reader, scope["path"], scope["query_string"], datetime.now(UTC).date().isoformat())
-        answer = self._answers.get(key, state)
+        answer = self._answers.get(key, state) or await self._coming_answer(key, state)
+        is_made = answer is None
         if answer is None:
-            answer = await self._asked_once(key, state, scope, receive, send)
+            answer = await self._made_once(key, state, scope, receive, send)
             if answer is None:  # it has been sent already
                 return
         scope["route"] = answer.route
         if answer.etag in [tag.strip().removeprefix(b"W/") for tag in headers.get(b"if-none-match", b"").split(b",")]:
-            self._unchanged.inc()
+            (self._made if is_made else self._unchanged).inc()
             await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", answer.etag)]})
             await send({"type": "http.response.body", "body": b""})
             return
-        self._kept.inc()
+        (self._made if is_made else self._kept).inc()
         await send({"type": "http.response.start", "status": 200, "headers": list(answer.headers)})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _asked_once(self, key: Key, state: int, scope: Scope, receive: Receive, send: Send) -> Answer | None:
-        """The answer, from whoever asks the same now; None when it could not be kept and has been sent as it is."""
+    async def _coming_answer(self, key: Key, state: int) -> Answer | None:
+        """The answer of whoever asks the same now; None when nobody does, or when it could not be kept."""
         coming = self._coming.get((key, state))
-        if coming is not None:
-            answer = await asyncio.shield(coming)
-            if answer is not None:
-                return answer
+        return await asyncio.shield(coming) if coming is not None else None
+
+    async def _made_once(self, key: Key, state: int, scope: Scope, receive: Receive, send: Send) -> Answer | None:
+        """A new answer, for whoever waits for it too; None when it could not be kept and has been sent as it is."""
         mine: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._coming[key, state] = mine
         answer = None
@@ -162,9 +163,9 @@ class KeptAnswers:
             messages.append(message)
 
         await self._app(scope, receive, hold)
-        self._made.inc()
         start = messages[0]
         if start["status"] != 200:
+            self._made.inc()
             for message in messages:
                 await send(message)
             return None

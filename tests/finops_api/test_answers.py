@@ -22,6 +22,8 @@ from finops_warehouse.database import connect_to
 from finops_warehouse.settings import Settings
 from finops_warehouse.tables import metadata
 
+from .listening import number, until_it_listens
+
 QUESTIONS = [
     "/v1/costs?start=2026-10-01&end=2026-10-08&group_by=service&granularity=total",
     "/v1/costs?start=2026-10-01&end=2026-10-03",
@@ -53,22 +55,6 @@ def _served(dsn: str, settings: Settings) -> Iterator[httpx.Client]:
             finally:
                 server.should_exit = True
                 thread.join()
-
-
-def number(client: httpx.Client, name: str) -> float:
-    """A number of /metrics."""
-    lines = client.get("/metrics").text.splitlines()
-    return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
-
-
-def until_it_listens(client: httpx.Client) -> None:
-    """Return once changes are heard of."""
-    for _ in range(200):
-        client.get("/v1/meta")
-        if number(client, "finops_listens_for_changes"):
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never listened")
 
 
 def restate(connection: psycopg.Connection, amount: str) -> None:

@@ -14,10 +14,13 @@ from finops_api.limiting import network_of
 from finops_warehouse.keys import new_token
 from finops_warehouse.settings import Settings
 
+from .listening import until_it_listens
+
 MakeKey = Callable[..., str]
 Api = Callable[..., httpx.Client]
 PEPPER = "a pepper of these tests"
-QUESTION = "/v1/dimensions"
+QUESTION = "/v1/evidence?start=2026-09-10&end=2026-09-11&billing_currency=USD&service=BigQuery"
+"""Of which no answer is kept: one that is costs next to nothing, and is not counted."""
 DOWNLOAD = "/v1/evidence.csv?start=2026-09-10&end=2026-09-11&billing_currency=USD&service=BigQuery"
 
 
@@ -167,3 +170,14 @@ def test_a_fault_of_ours_has_the_headers_too(built: str) -> None:
     answer = asyncio.run(fail())
     assert answer.status_code == 500
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+
+
+def test_what_is_kept_already_is_not_counted(keyed: str, make_key: MakeKey, api_over: Api) -> None:
+    """A limit is there for what a question costs PostgreSQL; a dashboard that asks again costs it nothing."""
+    token = make_key("read")
+    api = api_over(keyed, api_key_pepper=PEPPER, rate_limit_queries_per_minute="5")
+    until_it_listens(api)
+
+    assert [ask(api, "/v1/dimensions", token) for _ in range(20)] == [200] * 20
+    assert [ask(api, QUESTION, token) for _ in range(6)] == [200] * 4 + [429] * 2
+    assert ask(api, "/v1/dimensions", token) == 200

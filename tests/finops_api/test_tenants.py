@@ -14,6 +14,8 @@ from finops_warehouse.database import connect_to
 from finops_warehouse.row_scope import RowScope
 from finops_warehouse.settings import Settings
 
+from .listening import number, until_it_listens
+
 MakeKey = Callable[..., str]
 PEPPER = "a pepper of these tests"
 
@@ -36,6 +38,8 @@ ANSWERED = {
     "/v1/meta": "/v1/meta",
     "/v1/evidence": f"/v1/evidence?{CELL}&limit=200",
     "/v1/evidence.csv": f"/v1/evidence.csv?{CELL}",
+    "/v1/exports/costs.{format}": "/v1/exports/costs.csv?start=2026-09-01&end=2026-10-01&group_by=project"
+    "&group_by=service&group_by=billing_account",
 }
 """What every restricted key is answered, with the rows it sees."""
 
@@ -57,6 +61,7 @@ REFUSED = {
     "/v1/recommendations": "/v1/recommendations",
     "/v1/insights": "/v1/insights",
     "/v1/focus/conformance": "/v1/focus/conformance",
+    "/v1/exports/focus.{format}": "/v1/exports/focus.ndjson?month=202609",
 }
 """What is told of everything at once."""
 
@@ -265,6 +270,35 @@ def test_a_connection_that_served_one_tenant_serves_the_next_their_own(tenant: M
         for each, expected in zip(reversed(tenants), reversed(alone), strict=True):
             assert each.get(ALL["/v1/anomalies"]).status_code in (200, 403)  # also after a refusal in Postgres
             assert each.get(ALL["/v1/costs"]).json()["items"] == expected
+
+
+@pytest.mark.parametrize("route", ["/v1/costs", "/v1/dimensions/{name}/members", "/v1/meta"])
+def test_what_is_kept_for_one_is_not_given_to_another(
+    keyed: str, make_key: MakeKey, api_over: Callable[..., httpx.Client], route: str
+) -> None:
+    """One server, one question, asked in turn until every answer is a kept one."""
+    api = api_over(keyed, api_key_pepper=PEPPER)
+    until_it_listens(api)
+    america, shop = RowScope((AMERICA,)), RowScope(None, SHOP)
+    bearers = [
+        {"Authorization": f"Bearer {make_key(*scopes, billing_accounts=rows.billing_accounts, projects=rows.projects)}"}
+        for scopes, rows in [
+            (("read",), RowScope()), (("read",), america), (("read",), america), (("read",), shop), (("export",), shop),
+        ]
+    ]  # fmt: skip
+    alone = [api.get(ALL[route], headers={**bearer, "Cache-Control": "no-cache"}) for bearer in bearers]
+    kept = number(api, 'finops_answers_total{from="kept"}')
+    for _ in range(3):
+        for bearer, expected in zip(bearers, alone, strict=True):
+            answer = api.get(ALL[route], headers=bearer)
+            assert answer.status_code == expected.status_code
+            if expected.status_code == 200:
+                assert answer.json() == expected.json()
+
+    assert [answer.status_code for answer in alone] == [200, 200, 200, 200, 403]
+    assert len({answer.text for answer in alone[:4]}) == 3
+    assert number(api, 'finops_answers_total{from="kept"}') - kept == 9
+    assert api.get(ALL[route]).status_code == 401
 
 
 def test_without_the_roles_a_restricted_key_sees_nothing(spoilt: str, api_over: Callable[..., httpx.Client]) -> None:
