@@ -22,7 +22,7 @@ from finops_warehouse.errors import SettingsError
 
 OUR_PREFIXES = (
     *("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DATABASE_", "DATABASE_", "EXTRACT_"),
-    *("COMPLETE_", "INVOICES_", "LOAD_", "API_", "RATE_LIMIT_"),
+    *("COMPLETE_", "INVOICES_", "LOAD_", "API_", "RATE_LIMIT_", "CORS_"),
 )
 """A variable that begins so and is none of ours was most likely meant to be."""
 
@@ -154,6 +154,13 @@ class Settings(BaseSettings):
     """How many requests without a valid key are answered 401 in a minute, by address; more get 429. 0 means any
     number."""
 
+    api_replicas: int = Field(default=1, gt=0)
+    """How many processes of the API share the database. Each may open twelve connections; one that starts says so when
+    all of them together may not."""
+
+    cors_origins: str = ""
+    """Other origins whose pages may call the API with a key, with spaces between them: `https://wiki.example.com`."""
+
     dagster_url: str = "http://127.0.0.1:3000"
     """Where people reach the Dagster UI; links to runs and partitions start with it."""
 
@@ -213,6 +220,20 @@ class Settings(BaseSettings):
     def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < MIN_PEPPER:
             raise ValueError(f"has fewer than {MIN_PEPPER} characters; make one that cannot be guessed")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        for origin in value.split():
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.hostname
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                # A wildcard too: whoever means everybody can run a proxy that says so.
+                raise ValueError(f"names {origin!r}, which is no origin; write https://host, with a port if it has one")
         return value
 
     @field_validator("billing_timezone")
