@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     """How many processes of the API share the database. Each may open twelve connections; one that starts says so when
     all of them together may not."""
 
-    cors_origins: str = ""
+    cors_origins: str | None = None
     """Other origins whose pages may call the API with a key, with spaces between them: `https://wiki.example.com`."""
 
     dagster_url: str = "http://127.0.0.1:3000"
@@ -224,8 +224,8 @@ class Settings(BaseSettings):
 
     @field_validator("cors_origins")
     @classmethod
-    def _are_origins(cls, value: str) -> str:
-        for origin in value.split():
+    def _are_origins(cls, value: str | None) -> str | None:
+        for origin in (value or "").split():
             parts = urlsplit(origin)
             if (
                 parts.scheme not in ("http", "https")

@@ -16,7 +16,8 @@ from finops_warehouse.keys import new_token
 from finops_warehouse.settings import Settings
 
 TOKEN = "correct-horse-battery-staple"
-OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/{path:path}"}
+OPEN = {
+    "/problems", "/problems/{name}",  # what refusals mean; no data"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/{path:path}"}
 """What serves no data."""
 
 A_KEY = new_token()
