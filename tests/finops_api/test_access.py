@@ -17,7 +17,17 @@ from finops_warehouse.settings import Settings
 
 TOKEN = "correct-horse-battery-staple"
 OPEN = {
-    "/problems", "/problems/{name}",  # what refusals mean; no data"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/{path:path}"}
+    "/problems",
+    "/problems/{name}",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/docs",
+    "/docs/oauth2-redirect",
+    "/redoc",
+    "/openapi.json",
+    "/{path:path}",
+}
 """What serves no data."""
 
 A_KEY = new_token()
