@@ -10,7 +10,10 @@ WITHOUT_BODY = ("GET", "HEAD", "OPTIONS", "DELETE")
 
 
 class Bodies:
-    """Refuses bodies that are too large, also those that do not say how large they are."""
+    """Refuses bodies that are too large, also those that do not say how large they are.
+
+    Starlette's own limit (`max_body_size`) answers `text/plain` to those that do say it, whatever handles errors.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

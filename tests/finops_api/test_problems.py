@@ -1,5 +1,6 @@
 """Where a refusal's `type` leads, what bodies and pages from elsewhere may, how many connections there must be."""
 
+import uuid
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -119,6 +120,19 @@ def test_more_processes_than_postgres_can_serve_are_refused_at_start(charges: ps
     with pytest.raises(SettingsError):
         check_connections(charges, most + 1)
     check_connections(charges, most)
+
+
+def test_an_ordinary_user_sees_that_others_hold_connections(spoilt: str) -> None:
+    """PostgreSQL tells such a user less of what others do; counted as nothing, it would look as if there were room."""
+    with psycopg.connect(spoilt, autocommit=True) as connection, psycopg.connect(spoilt):
+        role = f"ordinary_{uuid.uuid4().hex[:8]}"
+        connection.execute(f"create role {role} connection limit {OF_A_PROCESS}".encode())
+        try:
+            connection.execute(f"set role {role}".encode())
+            assert "of which others hold" in (check_connections(connection, 1) or "")
+        finally:
+            connection.execute("reset role")
+            connection.execute(f"drop role {role}".encode())
 
 
 def test_connections_that_others_hold_are_told(spoilt: str) -> None:
