@@ -29,7 +29,10 @@ from finops_api.keyring import KeyRing
 from finops_api.limiting import Limits
 from finops_api.maturity.routes import router as maturity
 from finops_api.observability import Observability
+from finops_api.people.provider import Provider
+from finops_api.people.routes import router as people
 from finops_api.restatements.routes import router as restatements
+from finops_api.sessions import SessionRing
 from finops_warehouse.settings import Settings
 
 GAUGES = {
@@ -75,6 +78,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
             app.state.pool = connections
             app.state.exports = Exports(for_exports)
             app.state.keys = KeyRing(connections, settings)
+            app.state.sessions = SessionRing(connections, settings)
             app.state.journal = written
             yield
 
@@ -88,6 +92,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
     app.state.settings = settings
     app.state.host = host
     app.state.limits = Limits(settings)
+    app.state.provider = Provider(settings) if settings.signs_people_in else None
     app.state.registry = registry
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
     app.add_middleware(
@@ -101,6 +106,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
     errors.install(app)
     for router in (
         costs, catalogue, allocation, restatements, maturity, invoices, insights, evidence, focus, exports, health,
+        people,
     ):  # fmt: skip
         app.include_router(router)
     dashboard.install(app)

@@ -61,21 +61,21 @@ class ScopedPool:
                 await connection.execute(ENTER.encode(), self.scope.parameters())
             except (errors.InsufficientPrivilege, errors.InvalidParameterValue):
                 raise OutOfScope(
-                    "This key is restricted, and the database does not know the roles that see to it. `finops migrate` "
+                    "You see some rows only, and the database does not know the roles that see to it. `finops migrate` "
                     "makes them where DATABASE_URL's user may create roles."
                 ) from None
             try:
                 yield connection
             except errors.InsufficientPrivilege:
                 raise OutOfScope(
-                    "This key sees some billing accounts or projects only, and this cannot be told apart by them."
+                    "You see some billing accounts or projects only, and this cannot be told apart by them."
                 ) from None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees every row. Raises `OutOfScope` for whoever does not."""
         if self.scope.is_restricted:
-            raise OutOfScope("This key sees some billing accounts or projects only, and this is about all of them.")
+            raise OutOfScope("You see some billing accounts or projects only, and this is about all of them.")
         async with self._connections.connection() as connection:
             yield connection
 

@@ -5,13 +5,16 @@
     - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen,
       UnknownDimension, NotAddable, BadCursor, NotExported, NoSuchMonth
   x NotAllowed                   401   a key is needed
+    - NotSignedIn                      or signing in
+  x SignInFailed                 400   starting to sign in again may work
   x Forbidden                    403   the key is good, and not for this
-    - LacksScope, OutOfScope
+    - LacksScope, OutOfScope, NotFromOurPage, NotListed
   x StaleCursor                  409   the data has moved
   x TooManyRequests              429   asking again later works; `Retry-After` says when
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
+  x NoSignIn                     404   nobody signs in here
   x NotYet                       503   asking again later may work
-    - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica, TooManyExports
+    - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica, TooManyExports, ProviderUnreachable
 """
 
 from collections.abc import Mapping
@@ -120,6 +123,16 @@ class NotAllowed(ApiError):
     headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
+class NotSignedIn(NotAllowed):
+    """Nobody is signed in, and no key was given that is valid; `/auth/sign-in` is where people sign in."""
+
+
+class SignInFailed(ApiError):
+    """Signing in did not come to its end; beginning again may."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
 class Forbidden(ApiError):
     """The key is valid, and not for this."""
 
@@ -134,6 +147,14 @@ class OutOfScope(Forbidden):
     """The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them."""
 
 
+class NotFromOurPage(Forbidden):
+    """A session's cookie was sent with a change, and nothing shows that one of our own pages sent it."""
+
+
+class NotListed(Forbidden):
+    """The provider knows this person, and they may not come in here."""
+
+
 class TooManyRequests(ApiError):
     """More in a minute than one key may ask, or than one address may ask without."""
 
@@ -146,6 +167,12 @@ class TooManyRequests(ApiError):
 
 class UnknownFigure(ApiError):
     """No insight, anomaly, recommendation or figure has this id."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class NoSignIn(ApiError):
+    """This deployment signs nobody in."""
 
     status = HTTPStatus.NOT_FOUND
 
@@ -179,7 +206,11 @@ class TooManyExports(NotYet):
     headers = MappingProxyType({"Retry-After": "30"})
 
 
-OF_EVERY_KEY: tuple[type[ApiError], ...] = (LacksScope, OutOfScope, TooManyRequests)
+class ProviderUnreachable(NotYet):
+    """The provider that people sign in at does not answer, or not as one."""
+
+
+OF_EVERY_KEY: tuple[type[ApiError], ...] = (NotSignedIn, LacksScope, OutOfScope, NotFromOurPage, TooManyRequests)
 """What a route that asks for a key can refuse besides `NotAllowed`."""
 
 

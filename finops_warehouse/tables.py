@@ -627,3 +627,39 @@ audit_event = sa.Table(
     Index(None, "at"),
     comment="Who did what: keys made, rotated and revoked, exports, invoices handed in. Nothing of it can be changed.",
 )
+
+users = sa.Table(
+    "users",
+    metadata,
+    Column("user_id", BigInteger, Identity(always=True), primary_key=True),
+    *_text("issuer", "subject"),
+    *_text("email", nullable=False),
+    *_text("name", "role"),
+    Column("billing_accounts", ARRAY(Text)),
+    Column("projects", ARRAY(Text)),
+    Column("created_at", Instant, nullable=False, server_default=sa.func.now()),
+    *(Column(name, Instant) for name in ("last_signed_in_at", "disabled_at")),
+    sa.UniqueConstraint("issuer", "subject"),
+    sa.CheckConstraint("role in ('viewer', 'analyst', 'admin')", name="role"),
+    sa.CheckConstraint("(subject is null) = (issuer is null)", name="subject"),
+    Index(None, "email"),
+    comment=(
+        "People who signed in, or whose rows were settled before they do: what they may do, and which rows they see."
+    ),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    Column("session_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("user_id", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("sign_in_digest", LargeBinary, nullable=False, unique=True),
+    *(Column(name, Instant, nullable=False, server_default=sa.func.now()) for name in ("created_at", "last_used_at")),
+    Column("expires_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    *_text("ip", "user_agent"),
+    Index(None, "expires_at"),
+    Index(None, "user_id"),
+    comment="Who is signed in: a keyed digest of each session's cookie, never the cookie.",
+)
