@@ -203,7 +203,7 @@ class Provider:
 
 
 async def _read(client: AsyncOAuth2Client, url: str, *, withhold_token: bool = True) -> dict[str, Any]:
-    answer = await client.get(url, withhold_token=withhold_token)
+    answer = await client.request("GET", url, withhold_token=withhold_token)
     answer.raise_for_status()
     return _OBJECT.validate_json(answer.content)
 

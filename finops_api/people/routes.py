@@ -53,7 +53,7 @@ async def sign_in(request: Request, next_: Annotated[str, Query(alias="next")] =
     provider, ring, settings = await _signing_in(request)
     began = new_sign_in(local_address(next_))
     address = await provider.address_to_sign_in(state=began.state, nonce=began.nonce, verifier=began.verifier)
-    answer = RedirectResponse(address, HTTPStatus.FOUND, NOT_KEPT)
+    answer = RedirectResponse(address, HTTPStatus.FOUND.value, NOT_KEPT)
     _set_cookie(answer, "sign_in", sealed(began, ring.pepper), VALID_SECONDS, settings)
     return answer
 
@@ -88,7 +88,7 @@ async def come_back(
         _set_cookie(gone, "sign_in", "", 0, settings)
         refused.headers = {**refused.headers, **NOT_KEPT, "Set-Cookie": gone.headers["set-cookie"]}
         raise
-    answer = RedirectResponse(f"{settings.public_url}{began.next}", HTTPStatus.FOUND, NOT_KEPT)
+    answer = RedirectResponse(f"{settings.public_url}{began.next}", HTTPStatus.FOUND.value, NOT_KEPT)
     _set_cookie(answer, "sign_in", "", 0, settings)
     _set_cookie(answer, "session", token, settings.session_hours * 3600, settings)
     return answer

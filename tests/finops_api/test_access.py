@@ -19,6 +19,11 @@ TOKEN = "correct-horse-battery-staple"
 OPEN = {"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/{path:path}"}
 """What serves no data."""
 
+SIGNING_IN = {"/auth/sign-in", "/auth/callback", "/auth/sign-out"}
+"""How a stranger becomes somebody, and the other way round; `test_sign_in.py` tries all of it."""
+
+UNGUARDED = OPEN | SIGNING_IN
+
 A_KEY = new_token()
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -43,16 +48,17 @@ def test_every_route_stands_behind_one_guard_or_is_known_to_be_open() -> None:
     found = dict(routes())
     guards = {path: [guard for guard in access.GUARDS if asks(found[path], guard)] for path in found}
 
-    assert {path for path in found if not guards[path]} == OPEN
-    assert len(found) > len(OPEN)
-    assert {path: len(guards[path]) for path in found if path not in OPEN} == dict.fromkeys(set(found) - OPEN, 1)
+    assert {path for path in found if not guards[path]} == UNGUARDED
+    assert len(found) > len(UNGUARDED)
+    behind_one = dict.fromkeys(set(found) - UNGUARDED, 1)
+    assert {path: len(guards[path]) for path in found if path not in UNGUARDED} == behind_one
 
 
 def test_what_serves_data_has_the_connections_of_whoever_asks() -> None:
     """Those of the health routes see every row: a route that took them would show them to any key."""
     for path, dependant in routes():
         assert asks(dependant, health._pool_of) <= (path in OPEN), path
-        assert asks(dependant, access._pool_of) <= (path not in OPEN), path
+        assert asks(dependant, access._pool_of) <= (path not in UNGUARDED), path
 
 
 def test_what_gives_away_rows_or_changes_something_asks_for_more() -> None:
@@ -65,6 +71,7 @@ def test_what_gives_away_rows_or_changes_something_asks_for_more() -> None:
         "/v1/exports/focus.{format}",
     }
     assert {path for path in found if asks(found[path], access._admin)} == {HANDED_IN}
+    assert {path for path in found if asks(found[path], access._anybody)} == {"/v1/me"}
 
 
 DATA = [
@@ -73,6 +80,7 @@ DATA = [
     "/v1/dimensions/project/members",
     "/v1/coverage?window=7d&dimension=team",
     "/v1/allocations?window=7d&dimension=team",
+    "/v1/me",
     "/v1/meta",
     "/v1/anomalies",
     "/v1/forecasts",
@@ -103,7 +111,7 @@ def test_the_list_of_data_routes_is_whole() -> None:
     for part, template in written.items():
         asked = {path.replace(part, template) for path in asked}
 
-    assert {path for path, _ in routes()} - OPEN - {HANDED_IN, ASKED_BY_BODY} == asked
+    assert {path for path, _ in routes()} - UNGUARDED - {HANDED_IN, ASKED_BY_BODY} == asked
 
 
 @pytest.mark.parametrize(
