@@ -5,7 +5,7 @@
     - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen,
       UnknownDimension, NotAddable, BadCursor, NotExported, NoSuchMonth
   x NotAllowed                   401   a key is needed
-    - NotSignedIn                      or signing in
+  x NotSignedIn                  401   a key is needed, or signing in
   x SignInFailed                 400   starting to sign in again may work
   x Forbidden                    403   the key is good, and not for this
     - LacksScope, OutOfScope, NotFromOurPage, NotListed
@@ -123,12 +123,22 @@ class NotAllowed(ApiError):
     headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
-class NotSignedIn(NotAllowed):
-    """Nobody is signed in, and no key was given that is valid; `/auth/sign-in` is where people sign in."""
+class NotSignedIn(ApiError):
+    """Nobody is signed in, and no key was given that is valid.
+
+    People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+    """
+
+    status = HTTPStatus.UNAUTHORIZED
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
 class SignInFailed(ApiError):
-    """Signing in did not come to its end; beginning again may."""
+    """Signing in did not come to its end.
+
+    Begin again at `/auth/sign-in`, and finish in the same browser within ten minutes. If that goes on, the log says
+    what the provider sent, to whoever runs this.
+    """
 
     status = HTTPStatus.BAD_REQUEST
 
@@ -148,11 +158,18 @@ class OutOfScope(Forbidden):
 
 
 class NotFromOurPage(Forbidden):
-    """A session's cookie was sent with a change, and nothing shows that one of our own pages sent it."""
+    """A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+
+    Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+    """
 
 
 class NotListed(Forbidden):
-    """The provider knows this person, and they may not come in here."""
+    """The provider knows this person, and they may not come in here.
+
+    Whoever runs this lists people in OIDC_ADMINS, OIDC_ANALYSTS and OIDC_VIEWERS; `finops users enable` lets in again
+    whom `finops users disable` kept out.
+    """
 
 
 class TooManyRequests(ApiError):
@@ -172,7 +189,10 @@ class UnknownFigure(ApiError):
 
 
 class NoSignIn(ApiError):
-    """This deployment signs nobody in."""
+    """This deployment signs nobody in.
+
+    Use a key. Whoever runs this sets OIDC_ISSUER to have people sign in.
+    """
 
     status = HTTPStatus.NOT_FOUND
 
@@ -207,7 +227,10 @@ class TooManyExports(NotYet):
 
 
 class ProviderUnreachable(NotYet):
-    """The provider that people sign in at does not answer, or not as one."""
+    """The provider that people sign in at does not answer, or not as one.
+
+    Try again in a few seconds. If that goes on, whoever runs this checks OIDC_ISSUER and the log; keys work meanwhile.
+    """
 
 
 OF_EVERY_KEY: tuple[type[ApiError], ...] = (NotSignedIn, LacksScope, OutOfScope, NotFromOurPage, TooManyRequests)

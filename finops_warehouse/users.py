@@ -166,10 +166,8 @@ def set_scope(connection: psycopg.Connection, email: str, rows: RowScope, *, act
 
 def disable(connection: psycopg.Connection, email: str, *, actor: str) -> list[User]:
     """Keep somebody out, and end their sessions. Who has not signed in yet will not."""
-    with connection.transaction():
-        changed = _changed(connection, email, "disabled_at = coalesce(disabled_at, now())", "user.disable", actor, True)
-        _end_sessions(connection, changed)
-    return changed
+    change = "disabled_at = coalesce(disabled_at, now())"
+    return _changed(connection, email, change, "user.disable", actor, may_be_new=True, ends_sessions=True)
 
 
 def enable(connection: psycopg.Connection, email: str, *, actor: str) -> list[User]:
@@ -179,43 +177,42 @@ def enable(connection: psycopg.Connection, email: str, *, actor: str) -> list[Us
 
 def sign_out(connection: psycopg.Connection, email: str, *, actor: str) -> list[User]:
     """End all sessions of somebody."""
-    with connection.transaction():
-        changed = _changed(connection, email, "disabled_at = disabled_at", "user.sign_out", actor)
-        _end_sessions(connection, changed)
-    return changed
-
-
-def _end_sessions(connection: psycopg.Connection, of: Sequence[User]) -> None:
-    connection.execute(
-        "update finops.sessions set ended_at = now() where user_id = any(%s) and ended_at is null",
-        [[user.user_id for user in of]],
-    )
+    return _changed(connection, email, None, "user.sign_out", actor, ends_sessions=True)
 
 
 def _changed(
     connection: psycopg.Connection,
     email: str,
-    change: str,
+    change: str | None,
     action: str,
     actor: str,
+    *,
     may_be_new: bool = False,
+    ends_sessions: bool = False,
     **told: object,
 ) -> list[User]:
     """Change everybody who has this address, and write it down. Raises `BadRequest` when nobody has."""
     address = email.strip().lower()
     if not is_address(address):
         raise BadRequest(f"{email!r} is no e-mail address.")
+    whose = {"email": address, **told}
     with connection.transaction(), connection.cursor(row_factory=class_row(User)) as cursor:
         if may_be_new:
             cursor.execute(
                 "insert into finops.users (email) select %(email)s "
-                "where not exists (select from finops.users where email = %(email)s)", {"email": address}
+                "where not exists (select from finops.users where email = %(email)s)", whose
             )  # fmt: skip
-        cursor.execute(f"update finops.users set {change} where email = %(email)s", {"email": address, **told})  # noqa: S608 -- constants of ours
-        changed = cursor.execute(f"{SELECT} where email = %s order by user_id", [address]).fetchall()
+        if change is not None:
+            cursor.execute(f"update finops.users set {change} where email = %(email)s", whose)  # noqa: S608 -- constants
+        if ends_sessions:
+            cursor.execute(
+                "update finops.sessions set ended_at = now() where ended_at is null "
+                "and user_id in (select user_id from finops.users where email = %(email)s)", whose
+            )  # fmt: skip
+        changed = cursor.execute(f"{SELECT} where email = %(email)s order by user_id", whose).fetchall()
         if not changed:
             raise BadRequest(f"Nobody with the address {address} has signed in. `finops users list` names who has.")
         for user in changed:
             detail = {"user_id": user.user_id, "email": user.email, **told}
-            connection.execute(RECORD, Event(actor=actor, action=action, detail=detail).parameters())
+            cursor.execute(RECORD, Event(actor=actor, action=action, detail=detail).parameters())
     return changed
