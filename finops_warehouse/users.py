@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 from psycopg.rows import class_row
@@ -156,7 +156,7 @@ def set_scope(connection: psycopg.Connection, email: str, rows: RowScope, *, act
         raise BadRequest(f"{wrong[0]!r} is no id of a billing account or project.")
     if max(len(rows.billing_accounts or ()), len(rows.projects or ())) > MAX_MEMBERS:
         raise BadRequest(f"Somebody is restricted to {MAX_MEMBERS} accounts and {MAX_MEMBERS} projects at most.")
-    told = {
+    told: dict[str, Any] = {
         "billing_accounts": None if rows.billing_accounts is None else list(rows.billing_accounts),
         "projects": None if rows.projects is None else list(rows.projects),
     }

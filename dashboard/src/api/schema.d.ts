@@ -551,6 +551,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/auth/sign-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign Out
+         * @description End the session of this browser, here and on every replica. At the provider somebody stays signed in.
+         */
+        post: operations["signOut"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Me
+         * @description Who you are here, what you may do, which rows you see, and until when.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2062,6 +2102,56 @@ export interface components {
             as_of_day: string | null;
         };
         /**
+         * Me
+         * @description Who asks, and what they may.
+         */
+        Me: {
+            /**
+             * Name
+             * @description As the audit record names them.
+             * @example user someone@example.com
+             */
+            name: string;
+            /**
+             * Kind
+             * @description A person who signed in; a key; API_TOKEN; or this machine, before there is any of these.
+             * @enum {string}
+             */
+            kind: "user" | "key" | "deployment" | "machine";
+            /**
+             * Email
+             * @description Of a person.
+             */
+            email: string | null;
+            /**
+             * Role
+             * @description Of a person, as of their last sign-in.
+             */
+            role: ("viewer" | "analyst" | "admin") | null;
+            /** Scopes */
+            scopes: ("read" | "export" | "admin")[];
+            /**
+             * Billing Accounts
+             * @description The accounts whose rows are seen; null where all are.
+             */
+            billing_accounts: string[] | null;
+            /**
+             * Projects
+             * @description The projects whose rows are seen; null where all are.
+             */
+            projects: string[] | null;
+            /**
+             * Expires At
+             * @description When the session or the key ends, whatever is done with it.
+             */
+            expires_at: string | null;
+            /**
+             * Csrf Token
+             * @description Of a session: `X-CSRF-Token` of every request that is not GET. A request with a key needs none.
+             */
+            csrf_token: string | null;
+        };
+        /**
          * MeasureInfo
          * @description Something to add up.
          */
@@ -2582,6 +2672,17 @@ export interface components {
             reason: string;
         };
         /**
+         * SignedOut
+         * @description Nobody is signed in any more.
+         */
+        SignedOut: {
+            /**
+             * Signed Out
+             * @description Whether somebody was.
+             */
+            signed_out: boolean;
+        };
+        /**
          * Stored
          * @description One column of one row of a table of ours; the sum of it where the key names several rows.
          *
@@ -2721,7 +2822,11 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2730,7 +2835,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2799,7 +2908,11 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2808,7 +2921,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2873,7 +2990,11 @@ export interface operations {
                     "application/json": components["schemas"]["Catalogue"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2882,7 +3003,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2935,7 +3060,11 @@ export interface operations {
                     "application/json": components["schemas"]["Members"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2944,7 +3073,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3000,7 +3133,11 @@ export interface operations {
                     "application/json": components["schemas"]["Meta"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3009,7 +3146,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3067,7 +3208,11 @@ export interface operations {
                     "application/json": components["schemas"]["Coverage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3076,7 +3221,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3147,7 +3296,11 @@ export interface operations {
                     "application/json": components["schemas"]["Allocations"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3156,7 +3309,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3225,7 +3382,11 @@ export interface operations {
                     "application/json": components["schemas"]["Restatements"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3234,7 +3395,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3294,7 +3459,11 @@ export interface operations {
                     "application/json": components["schemas"]["Maturity"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3303,7 +3472,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3363,7 +3536,11 @@ export interface operations {
                     "application/json": components["schemas"]["Nowcasts"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3372,7 +3549,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3431,7 +3612,11 @@ export interface operations {
                     "application/json": components["schemas"]["InvoiceMonths"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3440,7 +3625,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3500,7 +3689,11 @@ export interface operations {
                     "application/json": components["schemas"]["Parts"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3509,7 +3702,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3573,7 +3770,11 @@ export interface operations {
                     "application/json": components["schemas"]["Taken"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3582,7 +3783,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3651,7 +3856,11 @@ export interface operations {
                     "application/json": components["schemas"]["AnomalyPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3660,7 +3869,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3723,7 +3936,11 @@ export interface operations {
                     "application/json": components["schemas"]["ForecastPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3732,7 +3949,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3788,7 +4009,11 @@ export interface operations {
                     "application/json": components["schemas"]["AccuracyPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3797,7 +4022,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3851,7 +4080,11 @@ export interface operations {
                     "application/json": components["schemas"]["RecommendationPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3860,7 +4093,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3930,7 +4167,11 @@ export interface operations {
                     "application/json": components["schemas"]["InsightPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3939,7 +4180,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4038,7 +4283,11 @@ export interface operations {
                     "application/json": components["schemas"]["Evidence"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4047,7 +4296,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4153,7 +4406,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4162,7 +4419,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4234,7 +4495,11 @@ export interface operations {
                     "application/json": components["schemas"]["Conformance"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4243,7 +4508,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4352,7 +4621,11 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4361,7 +4634,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4430,7 +4707,11 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4439,7 +4720,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4542,6 +4827,112 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedOut"];
+                };
+            };
+            /**
+             * @description NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. ReadReplica: What was sent has to be written, and this API reads a replica. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /**
+             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
+             *
+             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+             *
+             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
