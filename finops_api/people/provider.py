@@ -145,7 +145,8 @@ class Provider:
             described = _Described.model_validate(told)
             if described.issuer != self._issuer:
                 raise ValueError(f"it calls itself {said(described.issuer)}")
-            self._described = now, described
+            # Its keys are asked for again as well: one that it has taken back signs nobody in for longer.
+            self._described, self._keys = (now, described), None
         return self._described[1]
 
     async def _claims(

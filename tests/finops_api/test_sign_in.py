@@ -14,6 +14,7 @@ import httpx
 import psycopg
 import pytest
 import uvicorn
+from joserfc import jwt
 from oidcserver.server import PERSON, Claims, OidcServer, serving
 
 from finops_api import sessions
@@ -296,6 +297,20 @@ def test_a_key_the_provider_has_changed_is_asked_for_once(browser: NewBrowser) -
 
     assert provider.asked["/jwks"] == 2
     assert provider.asked["/.well-known/openid-configuration"] == 1
+
+
+def test_a_key_the_provider_has_taken_back_signs_nobody_in(
+    browser: NewBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys are asked for again once an hour, whatever they are called."""
+    visitor = browser().sign_in()
+    provider = visitor.served.provider
+    stolen, kid = provider.key, provider.key.kid
+    provider.rotate()
+    provider.sign = lambda claims: jwt.encode({"alg": "RS256", "kid": kid}, claims, stolen)
+    monkeypatch.setattr("finops_api.people.provider.READ_AGAIN_SECONDS", 0.0)
+
+    assert is_refused(visitor.come_back(), 400, "SignInFailed")
 
 
 def test_a_callback_that_was_not_begun_in_this_browser_is_refused(browser: NewBrowser) -> None:
@@ -743,6 +758,16 @@ def test_using_a_session_keeps_it_and_is_noted_once_a_minute(
     assert used() == second
 
 
+def test_where_somebody_was_is_forgotten_after_a_while(browser: NewBrowser, warehouse: psycopg.Connection) -> None:
+    """Addresses and browsers of sessions that are long over are kept for nothing."""
+    browser().sign_in("old@example.com")
+    old = warehouse.execute("select max(session_id) from finops.sessions").fetchone()
+    warehouse.execute("update finops.sessions set expires_at = now() - interval '91 days' where session_id = %s", old)
+    browser().sign_in("new@example.com")
+
+    assert warehouse.execute("select from finops.sessions where session_id = %s", old).rowcount == 0
+
+
 def test_sessions_are_not_looked_up_for_every_request(browser: NewBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor for every cookie somebody makes up."""
     asked: list[float] = []
@@ -785,7 +810,7 @@ def test_signing_in_gives_a_new_session_and_ends_the_one_before(browser: NewBrow
         lambda cookie: cookie[::-1],
         lambda cookie: "",
         lambda cookie: "' or 1=1--",
-        lambda cookie: f'"{cookie[:-1]}\\101"',
+        lambda cookie: f'"{cookie[:-1]}\\{"101" if cookie[-1] != "A" else "102"}"',
         lambda cookie: users.new_session_token(),
     ],
 )
