@@ -551,46 +551,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/auth/sign-out": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Sign Out
-         * @description End the session of this browser, here and on every replica. At the provider somebody stays signed in.
-         */
-        post: operations["signOut"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/me": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get Me
-         * @description Who you are here, what you may do, which rows you see, and until when.
-         */
-        get: operations["getMe"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2102,56 +2062,6 @@ export interface components {
             as_of_day: string | null;
         };
         /**
-         * Me
-         * @description Who asks, and what they may.
-         */
-        Me: {
-            /**
-             * Name
-             * @description As the audit record names them.
-             * @example user someone@example.com
-             */
-            name: string;
-            /**
-             * Kind
-             * @description A person who signed in; a key; API_TOKEN; or this machine, before there is any of these.
-             * @enum {string}
-             */
-            kind: "user" | "key" | "deployment" | "machine";
-            /**
-             * Email
-             * @description Of a person.
-             */
-            email: string | null;
-            /**
-             * Role
-             * @description Of a person, as of their last sign-in.
-             */
-            role: ("viewer" | "analyst" | "admin") | null;
-            /** Scopes */
-            scopes: ("read" | "export" | "admin")[];
-            /**
-             * Billing Accounts
-             * @description The accounts whose rows are seen; null where all are.
-             */
-            billing_accounts: string[] | null;
-            /**
-             * Projects
-             * @description The projects whose rows are seen; null where all are.
-             */
-            projects: string[] | null;
-            /**
-             * Expires At
-             * @description When the session or the key ends, whatever is done with it.
-             */
-            expires_at: string | null;
-            /**
-             * Csrf Token
-             * @description Of a session: `X-CSRF-Token` of every request that is not GET. A request with a key needs none.
-             */
-            csrf_token: string | null;
-        };
-        /**
          * MeasureInfo
          * @description Something to add up.
          */
@@ -2672,17 +2582,6 @@ export interface components {
             reason: string;
         };
         /**
-         * SignedOut
-         * @description Nobody is signed in any more.
-         */
-        SignedOut: {
-            /**
-             * Signed Out
-             * @description Whether somebody was.
-             */
-            signed_out: boolean;
-        };
-        /**
          * Stored
          * @description One column of one row of a table of ours; the sum of it where the key names several rows.
          *
@@ -2822,11 +2721,7 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2835,11 +2730,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2848,7 +2739,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description StaleCursor: The data has moved since the page before. */
+            /** @description StaleCursor: The data has moved since the page before. Begin again with the first page: pages of two states of the data do not add up. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2857,7 +2748,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. BadCursor: The cursor is of another question, or of none. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. WindowTooLong: More days than one answer holds. Ask for parts of it one after another, or export it. TooManyGroups: More dimensions than one answer is grouped by. Group by fewer, or put a filter in the place of one. TooManyRows: More rows than one answer holds. Ask for fewer days or dimensions, for the `top` few, page by page, or for an export. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. NothingToCompare: Periods of different length say nothing about each other. Compare days or a total, or ask for both periods. NothingServedThen: At the moment asked for no usage day was complete. Ask for a later moment, or leave out `as_of`. BadCursor: The cursor is of another question, or of none. Begin again without a cursor, and change nothing but the cursor from page to page. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2866,7 +2757,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2875,7 +2766,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2908,11 +2799,7 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2921,11 +2808,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2934,7 +2817,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description StaleCursor: The data has moved since the page before. */
+            /** @description StaleCursor: The data has moved since the page before. Begin again with the first page: pages of two states of the data do not add up. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2943,7 +2826,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. BadCursor: The cursor is of another question, or of none. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. WindowTooLong: More days than one answer holds. Ask for parts of it one after another, or export it. TooManyGroups: More dimensions than one answer is grouped by. Group by fewer, or put a filter in the place of one. TooManyRows: More rows than one answer holds. Ask for fewer days or dimensions, for the `top` few, page by page, or for an export. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. NothingToCompare: Periods of different length say nothing about each other. Compare days or a total, or ask for both periods. NothingServedThen: At the moment asked for no usage day was complete. Ask for a later moment, or leave out `as_of`. BadCursor: The cursor is of another question, or of none. Begin again without a cursor, and change nothing but the cursor from page to page. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2952,7 +2835,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2961,7 +2844,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2990,11 +2873,7 @@ export interface operations {
                     "application/json": components["schemas"]["Catalogue"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3003,11 +2882,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3016,7 +2891,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3025,7 +2900,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3060,11 +2935,7 @@ export interface operations {
                     "application/json": components["schemas"]["Members"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3073,11 +2944,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3086,7 +2953,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
+            /** @description BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3095,7 +2962,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3104,7 +2971,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3133,11 +3000,7 @@ export interface operations {
                     "application/json": components["schemas"]["Meta"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3146,11 +3009,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3159,7 +3018,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3168,7 +3027,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3208,11 +3067,7 @@ export interface operations {
                     "application/json": components["schemas"]["Coverage"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3221,11 +3076,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3234,7 +3085,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. WindowTooLong: More days than one answer holds. Ask for parts of it one after another, or export it. TooManyRows: More rows than one answer holds. Ask for fewer days or dimensions, for the `top` few, page by page, or for an export. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3243,7 +3094,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3252,7 +3103,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3296,11 +3147,7 @@ export interface operations {
                     "application/json": components["schemas"]["Allocations"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3309,11 +3156,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3322,7 +3165,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. WindowTooLong: More days than one answer holds. Ask for parts of it one after another, or export it. TooManyRows: More rows than one answer holds. Ask for fewer days or dimensions, for the `top` few, page by page, or for an export. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3331,7 +3174,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3340,7 +3183,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3382,11 +3225,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restatements"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3395,11 +3234,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3408,7 +3243,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3417,7 +3252,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3426,7 +3261,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3459,11 +3294,7 @@ export interface operations {
                     "application/json": components["schemas"]["Maturity"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3472,11 +3303,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3485,7 +3312,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3494,7 +3321,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3503,7 +3330,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3536,11 +3363,7 @@ export interface operations {
                     "application/json": components["schemas"]["Nowcasts"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3549,11 +3372,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3562,7 +3381,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3571,7 +3390,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3580,7 +3399,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3612,11 +3431,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvoiceMonths"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3625,11 +3440,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3638,7 +3449,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3647,7 +3458,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3656,7 +3467,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3689,11 +3500,7 @@ export interface operations {
                     "application/json": components["schemas"]["Parts"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3702,11 +3509,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3715,7 +3518,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3724,7 +3527,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3733,7 +3536,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3770,11 +3573,7 @@ export interface operations {
                     "application/json": components["schemas"]["Taken"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3783,11 +3582,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3796,7 +3591,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3805,7 +3600,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3814,7 +3609,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. ReadReplica: What was sent has to be written, and this API reads a replica. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. ReadReplica: What was sent has to be written, and this API reads a replica. Send it to the API over the primary database. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3856,11 +3651,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnomalyPage"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3869,11 +3660,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3882,7 +3669,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3891,7 +3678,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3900,7 +3687,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3936,11 +3723,7 @@ export interface operations {
                     "application/json": components["schemas"]["ForecastPage"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3949,11 +3732,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3962,7 +3741,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3971,7 +3750,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3980,7 +3759,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4009,11 +3788,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccuracyPage"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4022,11 +3797,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4035,7 +3806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4044,7 +3815,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4080,11 +3851,7 @@ export interface operations {
                     "application/json": components["schemas"]["RecommendationPage"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4093,11 +3860,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4106,7 +3869,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4115,7 +3878,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4124,7 +3887,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4167,11 +3930,7 @@ export interface operations {
                     "application/json": components["schemas"]["InsightPage"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4180,11 +3939,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4193,7 +3948,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4202,7 +3957,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4211,7 +3966,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4283,11 +4038,7 @@ export interface operations {
                     "application/json": components["schemas"]["Evidence"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4296,11 +4047,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4309,7 +4056,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description UnknownFigure: No insight, anomaly, recommendation or figure has this id. */
+            /** @description UnknownFigure: No insight, anomaly, recommendation or figure has this id. Ids change when insights are made anew. Get the list again and follow its ids. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4318,7 +4065,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4327,7 +4074,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4336,7 +4083,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4406,11 +4153,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4419,11 +4162,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4432,7 +4171,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description UnknownFigure: No insight, anomaly, recommendation or figure has this id. */
+            /** @description UnknownFigure: No insight, anomaly, recommendation or figure has this id. Ids change when insights are made anew. Get the list again and follow its ids. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4441,7 +4180,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4450,7 +4189,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4459,7 +4198,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4495,11 +4234,7 @@ export interface operations {
                     "application/json": components["schemas"]["Conformance"];
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4508,11 +4243,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4521,7 +4252,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4530,7 +4261,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4539,7 +4270,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4621,11 +4352,7 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4634,11 +4361,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4647,7 +4370,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingServedThen: At the moment asked for no usage day was complete. NotExported: What only a single answer has, asked of an export. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. WindowTooLong: More days than one answer holds. Ask for parts of it one after another, or export it. TooManyGroups: More dimensions than one answer is grouped by. Group by fewer, or put a filter in the place of one. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. NothingServedThen: At the moment asked for no usage day was complete. Ask for a later moment, or leave out `as_of`. NotExported: What only a single answer has, asked of an export. Leave it out. An export has every row. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4656,7 +4379,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4665,7 +4388,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. TooManyExports: As many exports are running as may. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. TooManyExports: As many exports are running as may. Try again after `Retry-After` seconds. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4707,11 +4430,7 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                 };
             };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4720,11 +4439,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4733,7 +4448,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. NoSuchMonth: No charge is on an invoice of this month. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. NoSuchMonth: No charge is on an invoice of this month. `/v1/invoice-months` lists those there are. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4742,7 +4457,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4751,7 +4466,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyExports: As many exports are running as may. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description TooManyExports: As many exports are running as may. Try again after `Retry-After` seconds. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4800,7 +4515,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. SchemaMissing: The warehouse answers and has not been migrated yet. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. SchemaMissing: The warehouse answers and has not been migrated yet. Whoever runs it has to run `finops migrate`. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4827,112 +4542,6 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
-                };
-            };
-        };
-    };
-    signOut: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SignedOut"];
-                };
-            };
-            /**
-             * @description NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description DatabaseUnreachable: The warehouse does not answer. ReadReplica: What was sent has to be written, and this API reads a replica. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    getMe: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
-                };
-            };
-            /**
-             * @description NotAllowed: A key is needed, and none was given that is valid. NotSignedIn: Nobody is signed in, and no key was given that is valid.
-             *
-             *         People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
-             */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /**
-             * @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
-             *
-             *         Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
-             */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
