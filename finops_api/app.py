@@ -12,6 +12,7 @@ from finops_api import dashboard, errors
 from finops_api.access import reader_of
 from finops_api.allocation.routes import router as allocation
 from finops_api.answers import KeptAnswers
+from finops_api.budgets.routes import router as budgets
 from finops_api.catalogue.routes import router as catalogue
 from finops_api.changes import Changes
 from finops_api.costs.routes import router as costs
@@ -30,6 +31,7 @@ from finops_api.limiting import Limits
 from finops_api.maturity.routes import router as maturity
 from finops_api.observability import Observability
 from finops_api.restatements.routes import router as restatements
+from finops_api.views.routes import router as views
 from finops_warehouse.settings import Settings
 
 GAUGES = {
@@ -100,7 +102,8 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
     for router in (
-        costs, catalogue, allocation, restatements, maturity, invoices, insights, evidence, focus, exports, health,
+        costs, catalogue, allocation, restatements, maturity, invoices, insights, budgets, views, evidence, focus,
+        exports, health,
     ):  # fmt: skip
         app.include_router(router)
     dashboard.install(app)

@@ -8,8 +8,11 @@
   x Forbidden                    403   the key is good, and not for this
     - LacksScope, OutOfScope
   x StaleCursor                  409   the data has moved
+  x NameTaken, TooMany           409   another name, or one less, would do
+  x ChangedMeanwhile             412   somebody else was faster
   x TooManyRequests              429   asking again later works; `Retry-After` says when
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
+  x NoSuchBudget, NoSuchView     404   it was never there, or is not any more, or is somebody else's
   x NotYet                       503   asking again later may work
     - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica, TooManyExports
 """
@@ -105,6 +108,24 @@ class StaleCursor(ApiError):
     status = HTTPStatus.CONFLICT
 
 
+class NameTaken(ApiError):
+    """There is one of this name already."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class TooMany(ApiError):
+    """There are as many as there may be."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class ChangedMeanwhile(ApiError):
+    """It is not the version any more that `If-Match` names."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
 class NotExported(BadQuestion):
     """What only a single answer has, asked of an export."""
 
@@ -146,6 +167,18 @@ class TooManyRequests(ApiError):
 
 class UnknownFigure(ApiError):
     """No insight, anomaly, recommendation or figure has this id."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class NoSuchBudget(ApiError):
+    """No budget has this id."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class NoSuchView(ApiError):
+    """No view that whoever asks may see has this id."""
 
     status = HTTPStatus.NOT_FOUND
 
@@ -197,7 +230,7 @@ def as_problems(document: dict[str, Any]) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
             for status, answer in operation["responses"].items():
-                if status != "200":
+                if not status.startswith("2"):
                     [content] = answer["content"].values()
                     answer["content"] = {"application/problem+json": content}
 
