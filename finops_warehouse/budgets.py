@@ -219,7 +219,9 @@ ASSET = "budget_alerts"
 _STATES = """
     with months as (
         select generate_series(
-            start_month, least(end_month, date_trunc('month', %(complete)s::date + 1)), interval '1 month'
+            greatest(start_month, (select date_trunc('month', min(usage_day)) from finops.usage_day_ledger)),
+            least(end_month, date_trunc('month', %(complete)s::date + 1)),
+            interval '1 month'
         )::date as month from finops.budgets
         union
         select month from finops.budget_alerts where withdrawn_at is null

@@ -90,19 +90,19 @@ def cell_values(cells: Sequence[Cell]) -> sql.Composed:
     )
 
 
-def cells_by_day(cells: Sequence[Cell]) -> sql.Composed:
-    """One statement for many cells: a row for each and each usage day it has charges on: its position, day and value.
+def cells_by_day(cells: Mapping[int, Cell]) -> sql.Composed:
+    """One statement for many cells: a row for each and each usage day it has charges on: its number, day and value.
 
     Takes no parameters.
     """
     return sql.SQL(" union all ").join(
         sql.SQL("select {}, usage_day, sum({})::numeric from {} where {} group by usage_day").format(
-            sql.Literal(position),
+            sql.Literal(number),
             sql.Identifier(MEASURES[cell.measure].column),
             sql.Identifier("finops", cell.table),
             _conditions(cell, _literal),
         )
-        for position, cell in enumerate(cells)
+        for number, cell in cells.items()
     )
 
 

@@ -25,7 +25,7 @@ STATUSES = """
         values {asked}
     ),
     added_up (place, spent) as ({spent}),
-    both as (
+    known as (
         select asked.*, coalesce(spent, 0) as spent, forecast.*
         from asked
         left join added_up using (place)
@@ -57,7 +57,7 @@ STATUSES = """
             'as_of_day', as_of_day, 'scope', scope, 'member', member, 'model', model, 'confidence', status
         ) end
     )
-    from both order by place
+    from known order by place
 """
 NOTHING_SPENT = "select null::int, null::numeric where false"
 
