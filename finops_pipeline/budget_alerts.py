@@ -77,6 +77,7 @@ UNTOLD = """
     where posted_at is null and withdrawn_at is null and noticed_at > now() - make_interval(days => %s)
     order by alert_id
 """
+POSTED = "update finops.budget_alerts set posted_at = now() where alert_id = %s"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class Untold:
         of = f"{self.percent} % of {Decimal(self.budget_amount):,.2f}"
         told = f"you asked to be told at {self.threshold} %."
         if self.kind == "forecast":
-            return f"Budget {self.budget}: {self.month} is forecast to come to {amount}, {of}, as of {self.crossed_on}; {told}"
+            forecast = f"{self.month} is forecast to come to {amount}, {of}, as of {self.crossed_on}"
+            return f"Budget {self.budget}: {forecast}; {told}"
         return f"Budget {self.budget}: {amount}, {of}, was spent in {self.month} by {self.crossed_on}; {told}"
 
 
@@ -184,9 +186,7 @@ def tell_of_alerts(connection: psycopg.Connection, settings: Settings) -> int:
             untold = cursor.execute(UNTOLD, [NEWS_DAYS]).fetchall()
         for alert in untold:
             post(settings, {"text": alert.said(), **vars(alert)})
-            connection.execute(
-                "update finops.budget_alerts set posted_at = now() where alert_id = %s", [alert.alert_id]
-            )
+            connection.execute(POSTED, [alert.alert_id])
     finally:
         connection.execute("select pg_advisory_unlock(%s)", [POSTING])
     return len(untold)

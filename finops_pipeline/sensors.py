@@ -115,9 +115,8 @@ def moved_invoice_months(
     told = json.dumps(refused)
     if refused and told != context.cursor:  # a folder that is missing is told of once, not every minute
         context.log.warning(f"Refused: {told}")
-        post(
-            warehouse.settings, {"text": f"Of what was handed in about invoices, this is refused: {' '.join(refused)}"}
-        )
+        refusal = f"Of what was handed in about invoices, this is refused: {' '.join(refused)}"
+        post(warehouse.settings, {"text": refusal})
     context.update_cursor(told)
     if any(item.asset in daily_inputs() for item in behind):
         return dg.SkipReason("Usage days are being rebuilt; their months follow.")
@@ -213,9 +212,8 @@ def tell_of_days_that_stay_behind(context: dg.SensorEvaluationContext, warehouse
     context.update_cursor(told)
     if not parked:
         return dg.SkipReason("Nothing is parked any more.")
-    post(
-        warehouse.settings, {"text": f"Parked after repeated failures: {', '.join(parked)}. `finops status` says why."}
-    )
+    failed = f"Parked after repeated failures: {', '.join(parked)}. `finops status` says why."
+    post(warehouse.settings, {"text": failed})
     return dg.SkipReason(f"Told of {len(parked)} parked partitions.")
 
 

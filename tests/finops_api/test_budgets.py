@@ -97,8 +97,8 @@ def test_what_is_spent_is_what_the_charges_say(api: httpx.Client, warehouse: psy
     for number in range(40):
         dimensions = chance.sample(sorted(there), chance.choice([0, 1, 1, 2]))
         filters = {name: chance.sample(there[name], min(len(there[name]), chance.randint(1, 4))) for name in dimensions}
-        currency, amount = chance.choice(["USD", "USD", "EUR"]), str(10 ** chance.randint(1, 6))
-        budgets.append(made(api, name=f"Budget {number}", billing_currency=currency, amount=amount, filters=filters))
+        currency, money = chance.choice(["USD", "USD", "EUR"]), str(10 ** chance.randint(1, 6))
+        budgets.append(made(api, name=f"Budget {number}", billing_currency=currency, amount=money, filters=filters))
     nonzero = 0
     for month in (date(2026, 9, 1), date(2026, 10, 1)):
         page = listed(api, month=f"{month:%Y-%m}")
