@@ -243,6 +243,23 @@ def test_a_forecast_warns_before_the_money_is_spent(api: httpx.Client) -> None:
     assert states == ["warning", "ok"]
 
 
+def test_what_is_spent_to_the_last_cent_is_not_over(api: httpx.Client) -> None:
+    """At exactly the budget its last threshold is reached; a cent less, and it is over."""
+    made(api, thresholds=[100], forecast_thresholds=[], start_month="2026-09")
+    [item] = listed(api, month="2026-09")["items"]
+    spent = Decimal(item["status"]["spent"])
+
+    states = []
+    for less in ("-0.000000001", "0", "0.000000001"):
+        amount = format(round(spent, 9) - Decimal(less), "f")
+        made(api, name=less, amount=amount, thresholds=[100], forecast_thresholds=[])
+        [told] = [one for one in listed(api, month="2026-09")["items"] if one["name"] == less]
+        states.append(told["status"]["state"])
+
+    assert spent == round(spent, 9)
+    assert states == ["ok", "warning", "over"]
+
+
 # -- changing them
 
 

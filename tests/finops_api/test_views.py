@@ -205,7 +205,7 @@ def test_a_view_opens_what_it_says(spoilt: str, api_over: Api) -> None:
         assert api.get(view["costs"]).status_code == 200
 
 
-NO_ADDRESSES = [
+NO_ADDRESSES: list[object] = [
     *("utm_source=mail", "by=colour", "period=1d", "metric=coverage", "metric=charge_count", "cur=usd", "cur=USDX"),
     *("from=2026-09-01", "to=2026-09-01", "from=2026-09-02&to=2026-09-01", "from=2026-02-31&to=2026-03-01"),
     *("from=2026-09-01&to=9999-12-31", "by=sku&by=sku", "f=colour:red", "f=project", "f=project:", "f=:x"),
@@ -214,11 +214,14 @@ NO_ADDRESSES = [
     *("open=" + "x" * 521, "f=project:" + "x" * 4000, "&".join(f"f=sku:{n}" for n in range(101))),
     *("&".join(f"open={n}" for n in range(51)), "&".join(f"f=sku:{n}" for n in range(200)), None, 5, ["by=sku"]),
 ]
-NO_NAMES = ["", "x" * 121, "a\0b", "a\u202eb", " a", 3, None]
+NO_NAMES: list[object] = ["", "x" * 121, "a\0b", "a\u202eb", " a", 3, None]
 REFUSED: list[dict[str, object]] = [
     *[{"query": query} for query in NO_ADDRESSES],
     *[{"name": name} for name in NO_NAMES],
-    *[{"shared": "yes"}, {"shared": 1}, {"owner": "key bob"}, {"view_id": 3}],
+    {"shared": "yes"},
+    {"shared": 1},
+    {"owner": "key bob"},
+    {"view_id": 3},
 ]
 
 
