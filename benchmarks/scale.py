@@ -41,6 +41,7 @@ DEFAULT_SIZE = 1_000_000
 LAST_DAY = date(2026, 10, 31)
 DAYS = 92
 ROUNDS = 5
+UNCACHED = {"Cache-Control": "no-cache"}
 
 
 def load(connection: psycopg.Connection, source: FilesSource) -> float:
@@ -102,7 +103,9 @@ async def answers(settings: Settings, dsn: str) -> dict[str, float]:
     found = {}
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", timeout=600) as api,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://api", timeout=600, headers=UNCACHED
+        ) as api,
     ):
         for name, question in questions.items():
             first = LAST_DAY - timedelta(days=29 if name.startswith("30") else DAYS - 1)

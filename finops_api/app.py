@@ -6,12 +6,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from finops_api import dashboard, errors
 from finops_api.access import reader_of
 from finops_api.allocation.routes import router as allocation
 from finops_api.answers import KeptAnswers
+from finops_api.bodies import Bodies
 from finops_api.budgets.routes import router as budgets
 from finops_api.catalogue.routes import router as catalogue
 from finops_api.changes import Changes
@@ -19,7 +21,7 @@ from finops_api.costs.routes import router as costs
 from finops_api.database import pool
 from finops_api.evidence.routes import router as evidence
 from finops_api.exports.routes import router as exports
-from finops_api.exports.stream import MAX_EXPORTS, STATEMENT_TIMEOUT, Exports
+from finops_api.exports.stream import STATEMENT_TIMEOUT, Exports
 from finops_api.focus.routes import router as focus
 from finops_api.headers import SecurityHeaders
 from finops_api.health.routes import router as health
@@ -30,8 +32,10 @@ from finops_api.keyring import KeyRing
 from finops_api.limiting import Limits
 from finops_api.maturity.routes import router as maturity
 from finops_api.observability import Observability
+from finops_api.problems.routes import router as problems
 from finops_api.restatements.routes import router as restatements
 from finops_api.views.routes import router as views
+from finops_warehouse.api_connections import FOR_EXPORTS
 from finops_warehouse.settings import Settings
 
 GAUGES = {
@@ -70,7 +74,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             pool(dsn) as connections,
-            pool(dsn, max_size=MAX_EXPORTS, statement_timeout=STATEMENT_TIMEOUT) as for_exports,
+            pool(dsn, max_size=FOR_EXPORTS, statement_timeout=STATEMENT_TIMEOUT) as for_exports,
             journal(dsn) as written,
             changes.listening(),
         ):
@@ -99,11 +103,35 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
         room=settings.answers_kept_mb * 2**20,
         registry=registry,
     )
+    app.add_middleware(Bodies)
+    if settings.cors_origins:
+        # Without credentials: a page elsewhere sends a key of its own, and never somebody's cookie.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins.split(),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Cache-Control",
+                "Content-Type",
+                "If-Match",
+                "If-None-Match",
+                "X-Request-ID",
+            ],
+            expose_headers=[
+                "ETag",
+                "Retry-After",
+                "X-Complete-Through",
+                "X-Data-Version",
+                "X-Missing-Days",
+                "X-Request-ID",
+            ],
+        )
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
     for router in (
         costs, catalogue, allocation, restatements, maturity, invoices, insights, budgets, views, evidence, focus,
-        exports, health,
+        exports, health, problems,
     ):  # fmt: skip
         app.include_router(router)
     dashboard.install(app)

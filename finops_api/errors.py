@@ -11,6 +11,7 @@
   x NameTaken, TooMany           409   another name, or one less, would do
   x ChangedMeanwhile             412   somebody else was faster
   x TooManyRequests              429   asking again later works; `Retry-After` says when
+  x BodyTooLarge                 413   no body is that large
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NoSuchBudget, NoSuchView     404   it was never there, or is not any more, or is somebody else's
   x NotYet                       503   asking again later may work
@@ -63,47 +64,80 @@ class BadQuestion(ApiError):
 
 
 class AskedTwice(BadQuestion):
-    """A parameter that can be meant once is given more than once."""
+    """A parameter that can be meant once is given more than once.
+
+    Give it once. Filters, `group_by` and `measure` may be given more often.
+    """
 
 
 class EmptyWindow(BadQuestion):
-    """No day lies in the window."""
+    """No day lies in the window.
+
+    `end` is the day after the last one, so it comes after `start`.
+    """
 
 
 class WindowTooLong(BadQuestion):
-    """More days than one answer holds."""
+    """More days than one answer holds.
+
+    Ask for parts of it one after another, or export it.
+    """
 
 
 class UnknownDimension(BadQuestion):
-    """There is no such dimension: neither a built-in one nor one of the rules in force."""
+    """There is no such dimension: neither a built-in one nor one of the rules in force.
+
+    `/v1/dimensions` lists all there are.
+    """
 
 
 class NotAddable(BadQuestion):
-    """A sum that would be no amount of anything; the detail says why."""
+    """A sum that would be no amount of anything; the detail says why.
+
+    Change what the detail names: most often a measure or a dimension has to go.
+    """
 
 
 class TooManyGroups(BadQuestion):
-    """More dimensions than one answer is grouped by."""
+    """More dimensions than one answer is grouped by.
+
+    Group by fewer, or put a filter in the place of one.
+    """
 
 
 class TooManyRows(BadQuestion):
-    """More rows than one answer holds."""
+    """More rows than one answer holds.
+
+    Ask for fewer days or dimensions, for the `top` few, page by page, or for an export.
+    """
 
 
 class NothingServedThen(BadQuestion):
-    """At the moment asked for no usage day was complete."""
+    """At the moment asked for no usage day was complete.
+
+    Ask for a later moment, or leave out `as_of`.
+    """
 
 
 class NothingToCompare(BadQuestion):
-    """Periods of different length say nothing about each other."""
+    """Periods of different length say nothing about each other.
+
+    Compare days or a total, or ask for both periods.
+    """
 
 
 class BadCursor(BadQuestion):
-    """The cursor is of another question, or of none."""
+    """The cursor is of another question, or of none.
+
+    Begin again without a cursor, and change nothing but the cursor from page to page.
+    """
 
 
 class StaleCursor(ApiError):
-    """The data has moved since the page before."""
+    """The data has moved since the page before.
+
+    Begin again with the first page: pages of two states of the data do not add up.
+    """
 
     status = HTTPStatus.CONFLICT
 
@@ -127,15 +161,24 @@ class ChangedMeanwhile(ApiError):
 
 
 class NotExported(BadQuestion):
-    """What only a single answer has, asked of an export."""
+    """What only a single answer has, asked of an export.
+
+    Leave it out. An export has every row.
+    """
 
 
 class NoSuchMonth(BadQuestion):
-    """No charge is on an invoice of this month."""
+    """No charge is on an invoice of this month.
+
+    `/v1/invoice-months` lists those there are.
+    """
 
 
 class NotAllowed(ApiError):
-    """A key is needed, and none was given that is valid."""
+    """A key is needed, and none was given that is valid.
+
+    Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN.
+    """
 
     status = HTTPStatus.UNAUTHORIZED
     headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
@@ -148,15 +191,24 @@ class Forbidden(ApiError):
 
 
 class LacksScope(Forbidden):
-    """The key has not the scope this needs."""
+    """The key has not the scope this needs.
+
+    Use a key with the scope that the detail names; `finops keys create` makes one.
+    """
 
 
 class OutOfScope(Forbidden):
-    """The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them."""
+    """The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them.
+
+    Use a key without billing accounts and projects, or ask for what such a key may see.
+    """
 
 
 class TooManyRequests(ApiError):
-    """More in a minute than one key may ask, or than one address may ask without."""
+    """More in a minute than one key may ask, or than one address may ask without.
+
+    Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_….
+    """
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
@@ -165,8 +217,20 @@ class TooManyRequests(ApiError):
         self.headers = {"Retry-After": str(seconds)}
 
 
+class BodyTooLarge(ApiError):
+    """What was sent is larger than anything this API takes: a mebibyte.
+
+    Send several smaller ones: the totals of fewer months, or a question with fewer conditions.
+    """
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
 class UnknownFigure(ApiError):
-    """No insight, anomaly, recommendation or figure has this id."""
+    """No insight, anomaly, recommendation or figure has this id.
+
+    Ids change when insights are made anew. Get the list again and follow its ids.
+    """
 
     status = HTTPStatus.NOT_FOUND
 
@@ -191,23 +255,38 @@ class NotYet(ApiError):
 
 
 class DatabaseUnreachable(NotYet):
-    """The warehouse does not answer."""
+    """The warehouse does not answer.
+
+    Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong.
+    """
 
 
 class SchemaMissing(NotYet):
-    """The warehouse answers and has not been migrated yet."""
+    """The warehouse answers and has not been migrated yet.
+
+    Whoever runs it has to run `finops migrate`.
+    """
 
 
 class ReadReplica(NotYet):
-    """What was sent has to be written, and this API reads a replica."""
+    """What was sent has to be written, and this API reads a replica.
+
+    Send it to the API over the primary database.
+    """
 
 
 class NothingLoaded(NotYet):
-    """No usage day has been built yet."""
+    """No usage day has been built yet.
+
+    `finops sync` loads and builds; `finops status` says how far it is.
+    """
 
 
 class TooManyExports(NotYet):
-    """As many exports are running as may."""
+    """As many exports are running as may.
+
+    Try again after `Retry-After` seconds.
+    """
 
     headers = MappingProxyType({"Retry-After": "30"})
 
@@ -216,13 +295,38 @@ OF_EVERY_KEY: tuple[type[ApiError], ...] = (LacksScope, OutOfScope, TooManyReque
 """What a route that asks for a key can refuse besides `NotAllowed`."""
 
 
+OF_ANY_ROUTE: dict[str, tuple[HTTPStatus, str]] = {
+    "BadParameter": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        """A parameter or a part of the body is unknown, missing, or none of what it may be.
+
+`errors` names each place and why, and never the value, which may be a secret. `/docs` lists what a route takes.""",
+    ),
+    "BadRequest": (HTTPStatus.BAD_REQUEST, "What was sent cannot be read at all.\n\nSend valid JSON as UTF-8."),
+    "NotFound": (HTTPStatus.NOT_FOUND, "There is nothing at this path.\n\n`/docs` lists all routes."),
+    "MethodNotAllowed": (
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "This path has no such method.\n\nThe header `Allow` names those it has.",
+    ),
+    "InternalError": (
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "A fault of ours.\n\nTell whoever runs the API the `request_id`: the log has the traceback under it.",
+    ),
+}
+"""What every route can refuse, by its name: the status, what it means and what to do."""
+
+
 def documented(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
     """How a route tells OpenAPI what it can refuse."""
     by_status: dict[int | str, dict[str, Any]] = {}
     for error in (*errors, *(OF_EVERY_KEY if NotAllowed in errors else ())):
         told = by_status.setdefault(error.status.value, {"model": Problem, "description": ""})
-        told["description"] = f"{told['description']} {error.__name__}: {error.__doc__}".strip()
+        told["description"] = f"{told['description']} {error.__name__}: {_in_one_line(error)}".strip()
     return by_status
+
+
+def _in_one_line(error: type[ApiError]) -> str:
+    return " ".join((error.__doc__ or "").split())
 
 
 def as_problems(document: dict[str, Any]) -> None:
@@ -240,7 +344,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: ApiError) -> JSONResponse:
-        return _problem(request, error.status, type(error).__name__, str(error), error.headers)
+        return refusal(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -252,15 +356,15 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
-        detail = f"{status.phrase}: {request.url.path}"
-        return _problem(request, status, status.phrase.replace(" ", ""), detail, error.headers)
+        # Not the phrase: Python changes those from version to version.
+        name = next((name for name, (its, _) in OF_ANY_ROUTE.items() if its == status), "BadRequest")
+        return _problem(request, status, name, f"{status.phrase}: {request.url.path}", error.headers)
 
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(psycopg.OperationalError)
     async def unreachable(request: Request, error: Exception) -> JSONResponse:
         log.warning("database unreachable", request_id=request_id(request.scope), error=str(error))
-        told = DatabaseUnreachable("The warehouse does not answer now. Try again in a few seconds.")
-        return _problem(request, told.status, type(told).__name__, str(told), told.headers)
+        return refusal(request, DatabaseUnreachable("The warehouse does not answer now. Try again in a few seconds."))
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
@@ -269,6 +373,11 @@ def install(app: FastAPI) -> None:
         # This handler runs outside of our middleware, which names the id on every other answer.
         headers = {"X-Request-ID": request_id(request.scope)}
         return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", detail, headers)
+
+
+def refusal(request: Request, error: ApiError) -> JSONResponse:
+    """The problem document of an error."""
+    return _problem(request, error.status, type(error).__name__, str(error), error.headers)
 
 
 def _problem(

@@ -6,6 +6,7 @@ import typer
 from rich.markup import escape
 
 from finops_cli.output import people
+from finops_warehouse.api_connections import OF_A_PROCESS, check_connections
 from finops_warehouse.database import connect, init_db
 from finops_warehouse.errors import FinopsError
 from finops_warehouse.settings import Settings, load_settings
@@ -17,6 +18,7 @@ def doctor() -> None:
     looks: list[tuple[str, Callable[[Settings], str]]] = [
         ("database", _database),
         ("schema", _schema),
+        ("connections", _connections),
         ("billing export", _source),
     ]
     well = True
@@ -38,6 +40,12 @@ def _database(settings: Settings) -> str:
 def _schema(settings: Settings) -> str:
     init_db(settings)
     return "at this release's migration"
+
+
+def _connections(settings: Settings) -> str:
+    with connect(settings) as connection:
+        tight = check_connections(connection, settings.api_replicas)
+    return tight or f"enough for API_REPLICAS={settings.api_replicas}, {OF_A_PROCESS} each"
 
 
 def _source(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
@@ -22,7 +23,7 @@ from finops_warehouse.errors import SettingsError
 
 OUR_PREFIXES = (
     *("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DATABASE_", "DATABASE_", "EXTRACT_"),
-    *("COMPLETE_", "INVOICES_", "LOAD_", "API_", "RATE_LIMIT_"),
+    *("COMPLETE_", "INVOICES_", "LOAD_", "API_", "RATE_LIMIT_", "CORS_"),
 )
 """A variable that begins so and is none of ours was most likely meant to be."""
 
@@ -39,6 +40,9 @@ LLM_NEEDS = {
 
 MIN_PEPPER = 16
 """Characters of a secret that digests are made with."""
+
+ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+"""An origin as browsers send it: no path, no user, no capital letter."""
 
 SECRETS = Path("/run/secrets")
 """Where Compose and Kubernetes put secrets: a file named like the setting, in small letters."""
@@ -154,6 +158,13 @@ class Settings(BaseSettings):
     """How many requests without a valid key are answered 401 in a minute, by address; more get 429. 0 means any
     number."""
 
+    api_replicas: int = Field(default=1, gt=0)
+    """How many processes of the API share the database. Each may open twelve connections; one that starts says so when
+    all of them together may not."""
+
+    cors_origins: str | None = None
+    """Other origins whose pages may call the API with a key, with spaces between them: `https://wiki.example.com`."""
+
     dagster_url: str = "http://127.0.0.1:3000"
     """Where people reach the Dagster UI; links to runs and partitions start with it."""
 
@@ -213,6 +224,14 @@ class Settings(BaseSettings):
     def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < MIN_PEPPER:
             raise ValueError(f"has fewer than {MIN_PEPPER} characters; make one that cannot be guessed")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str | None) -> str | None:
+        # A wildcard is none: whoever means everybody can run a proxy that says so.
+        if not all(ORIGIN.fullmatch(origin) for origin in (value or "").split()):
+            raise ValueError("names what is no origin; write https://host in small letters, with a port if it has one")
         return value
 
     @field_validator("billing_timezone")

@@ -21,9 +21,9 @@ from finops_api.errors import TooManyExports
 from finops_api.exports.formats import MEDIA_TYPES, PIECE, Encoder, Format, copying, encoder
 from finops_api.exports.queries import Export
 from finops_api.observability import request_id
+from finops_warehouse.api_connections import FOR_EXPORTS
 from finops_warehouse.row_scope import RowScope
 
-MAX_EXPORTS = 2
 STATEMENT_TIMEOUT = "15min"
 """Of a whole export, however slow its reader: until it ends, no row that it might see can be vacuumed away."""
 
@@ -53,8 +53,8 @@ class Exports:
 
         Raises `TooManyExports` rather than wait for one.
         """
-        if self._running >= MAX_EXPORTS:
-            raise TooManyExports(f"{MAX_EXPORTS} exports are running. Try again when one of them has ended.")
+        if self._running >= FOR_EXPORTS:
+            raise TooManyExports(f"{FOR_EXPORTS} exports are running. Try again when one of them has ended.")
         self._running += 1
         try:
             async with snapshot(ScopedPool(self._connections, scope)) as moment:

@@ -1,9 +1,11 @@
 """An API over tables that are built once a run from the sample export, and over copies of them to spoil."""
 
 import asyncio
+import socket
+import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import httpx
 import psycopg
 import pytest
 import structlog
+import uvicorn
 from fastapi import FastAPI
 from fasteners import InterProcessLock
 from helpers.insights import think_about_what_is_behind
@@ -190,3 +193,26 @@ def charges(built: str) -> Iterator[psycopg.Connection]:
     """A connection to what the API reads, to ask the raw charges themselves."""
     with connect_to(built, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., httpx.Client]]:
+    """`serve(dsn, …)` is a client of an API that listens on a socket, in a thread of its own."""
+    with ExitStack() as servers:
+        yield lambda dsn, **settings: servers.enter_context(_served(dsn, Settings(**settings)))
+
+
+@contextmanager
+def _served(dsn: str, settings: Settings) -> Iterator[httpx.Client]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(create_app(dsn, settings), log_config=None, access_log=False)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
+        thread.start()
+        with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30) as client:
+            try:
+                yield client
+            finally:
+                server.should_exit = True
+                thread.join()

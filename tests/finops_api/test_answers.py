@@ -1,25 +1,18 @@
 """Answers that are kept: never one that the warehouse would not give now, and none without the right to it."""
 
-import asyncio
 import os
 import random
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 
 import httpx
 import psycopg
 import pytest
-import uvicorn
 
 from finops_api.answers import Answer, Answers
-from finops_api.app import create_app
 from finops_warehouse import ledger
 from finops_warehouse.database import connect_to
-from finops_warehouse.settings import Settings
 from finops_warehouse.tables import metadata
 
 from .listening import number, until_it_listens
@@ -32,29 +25,6 @@ QUESTIONS = [
     "/v1/dimensions/service/members",
 ]
 STEPS = 400 if os.environ.get("FINOPS_PROVE") else 60
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., httpx.Client]]:
-    """`serve(dsn, …)` is a client of an API that listens on a socket, in a thread of its own."""
-    with ExitStack() as servers:
-        yield lambda dsn, **settings: servers.enter_context(_served(dsn, Settings(**settings)))
-
-
-@contextmanager
-def _served(dsn: str, settings: Settings) -> Iterator[httpx.Client]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(dsn, settings), log_config=None, access_log=False)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
-        thread.start()
-        with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30) as client:
-            try:
-                yield client
-            finally:
-                server.should_exit = True
-                thread.join()
 
 
 def restate(connection: psycopg.Connection, amount: str) -> None:

@@ -172,11 +172,11 @@ def _arguments(folder: Path) -> str:
 
 
 def test_the_doctor_finds_nothing_wrong(finops: Finops, database_url: str, sample: SampleExport) -> None:
-    """Database, schema, export: each with what was found."""
+    """Database, schema, connections, export: each with what was found."""
     told = finops("doctor", DATABASE_URL=database_url, BILLING_EXPORT_URL=sample.table_dir.as_uri())
 
     assert told.returncode == 0, told.stderr
-    assert told.stderr.count("ok ") == 3
+    assert told.stderr.count("ok ") == 4
     assert "PostgreSQL 18" in told.stderr
     assert "50 export days, 2026-09-01 to 2026-10-20" in told.stderr
 
@@ -186,13 +186,13 @@ def test_the_doctor_names_all_that_is_wrong_and_goes_on(finops: Finops, database
     told = finops("doctor", DATABASE_URL=database_url, BILLING_EXPORT_URL="file:///no/such/folder")
 
     assert told.returncode == 1
-    assert told.stderr.count("ok ") == 2
+    assert told.stderr.count("ok ") == 3
     assert "wrong billing export: There is no folder /no/such/folder" in told.stderr
     assert "Traceback" not in told.stderr
 
 
 def test_the_doctor_is_honest_about_a_database_that_is_down(finops: Finops, sample: SampleExport) -> None:
-    """Both looks at the database fail, the export is still looked at."""
+    """All looks at the database fail, the export is still looked at."""
     told = finops(
         "doctor",
         DATABASE_URL="postgresql://u:secret-word@127.0.0.1:1/d",
@@ -200,7 +200,7 @@ def test_the_doctor_is_honest_about_a_database_that_is_down(finops: Finops, samp
     )
 
     assert told.returncode == 1
-    assert (told.stderr.count("wrong "), told.stderr.count("ok ")) == (2, 1)
+    assert (told.stderr.count("wrong "), told.stderr.count("ok ")) == (3, 1)
     assert "secret-word" not in told.stderr
 
 

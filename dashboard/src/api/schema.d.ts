@@ -2721,7 +2721,7 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2730,7 +2730,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2739,7 +2739,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description StaleCursor: The data has moved since the page before. */
+            /** @description StaleCursor: The data has moved since the page before. Begin again with the first page: pages of two states of the data do not add up. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2748,7 +2748,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. BadCursor: The cursor is of another question, or of none. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. WindowTooLong: More days than one answer holds. Ask for parts of it one after another, or export it. TooManyGroups: More dimensions than one answer is grouped by. Group by fewer, or put a filter in the place of one. TooManyRows: More rows than one answer holds. Ask for fewer days or dimensions, for the `top` few, page by page, or for an export. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. NothingToCompare: Periods of different length say nothing about each other. Compare days or a total, or ask for both periods. NothingServedThen: At the moment asked for no usage day was complete. Ask for a later moment, or leave out `as_of`. BadCursor: The cursor is of another question, or of none. Begin again without a cursor, and change nothing but the cursor from page to page. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2757,7 +2757,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2766,7 +2766,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2799,7 +2799,7 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2808,7 +2808,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2817,7 +2817,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description StaleCursor: The data has moved since the page before. */
+            /** @description StaleCursor: The data has moved since the page before. Begin again with the first page: pages of two states of the data do not add up. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2826,7 +2826,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingToCompare: Periods of different length say nothing about each other. NothingServedThen: At the moment asked for no usage day was complete. BadCursor: The cursor is of another question, or of none. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. WindowTooLong: More days than one answer holds. Ask for parts of it one after another, or export it. TooManyGroups: More dimensions than one answer is grouped by. Group by fewer, or put a filter in the place of one. TooManyRows: More rows than one answer holds. Ask for fewer days or dimensions, for the `top` few, page by page, or for an export. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. NothingToCompare: Periods of different length say nothing about each other. Compare days or a total, or ask for both periods. NothingServedThen: At the moment asked for no usage day was complete. Ask for a later moment, or leave out `as_of`. BadCursor: The cursor is of another question, or of none. Begin again without a cursor, and change nothing but the cursor from page to page. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2835,7 +2835,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2844,7 +2844,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2873,7 +2873,7 @@ export interface operations {
                     "application/json": components["schemas"]["Catalogue"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2882,7 +2882,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2891,7 +2891,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2900,7 +2900,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2935,7 +2935,7 @@ export interface operations {
                     "application/json": components["schemas"]["Members"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2944,7 +2944,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2953,7 +2953,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
+            /** @description BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2962,7 +2962,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2971,7 +2971,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3000,7 +3000,7 @@ export interface operations {
                     "application/json": components["schemas"]["Meta"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3009,7 +3009,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3018,7 +3018,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3027,7 +3027,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3067,7 +3067,7 @@ export interface operations {
                     "application/json": components["schemas"]["Coverage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3076,7 +3076,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3085,7 +3085,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. WindowTooLong: More days than one answer holds. Ask for parts of it one after another, or export it. TooManyRows: More rows than one answer holds. Ask for fewer days or dimensions, for the `top` few, page by page, or for an export. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3094,7 +3094,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3103,7 +3103,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3147,7 +3147,7 @@ export interface operations {
                     "application/json": components["schemas"]["Allocations"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3156,7 +3156,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3165,7 +3165,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyRows: More rows than one answer holds. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. WindowTooLong: More days than one answer holds. Ask for parts of it one after another, or export it. TooManyRows: More rows than one answer holds. Ask for fewer days or dimensions, for the `top` few, page by page, or for an export. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3174,7 +3174,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3183,7 +3183,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3225,7 +3225,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restatements"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3234,7 +3234,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3243,7 +3243,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3252,7 +3252,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3261,7 +3261,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3294,7 +3294,7 @@ export interface operations {
                     "application/json": components["schemas"]["Maturity"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3303,7 +3303,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3312,7 +3312,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3321,7 +3321,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3330,7 +3330,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3363,7 +3363,7 @@ export interface operations {
                     "application/json": components["schemas"]["Nowcasts"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3372,7 +3372,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3381,7 +3381,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3390,7 +3390,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3399,7 +3399,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3431,7 +3431,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvoiceMonths"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3440,7 +3440,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3449,7 +3449,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3458,7 +3458,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3467,7 +3467,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3500,7 +3500,7 @@ export interface operations {
                     "application/json": components["schemas"]["Parts"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3509,7 +3509,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3518,7 +3518,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3527,7 +3527,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3536,7 +3536,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3573,7 +3573,7 @@ export interface operations {
                     "application/json": components["schemas"]["Taken"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3582,7 +3582,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3591,7 +3591,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. BadQuestion: The question cannot be answered as it stands. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3600,7 +3600,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3609,7 +3609,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. ReadReplica: What was sent has to be written, and this API reads a replica. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. ReadReplica: What was sent has to be written, and this API reads a replica. Send it to the API over the primary database. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3651,7 +3651,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnomalyPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3660,7 +3660,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3669,7 +3669,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3678,7 +3678,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3687,7 +3687,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3723,7 +3723,7 @@ export interface operations {
                     "application/json": components["schemas"]["ForecastPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3732,7 +3732,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3741,7 +3741,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3750,7 +3750,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3759,7 +3759,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3788,7 +3788,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccuracyPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3797,7 +3797,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3806,7 +3806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3815,7 +3815,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3851,7 +3851,7 @@ export interface operations {
                     "application/json": components["schemas"]["RecommendationPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3860,7 +3860,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3869,7 +3869,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3878,7 +3878,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3887,7 +3887,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3930,7 +3930,7 @@ export interface operations {
                     "application/json": components["schemas"]["InsightPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3939,7 +3939,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3948,7 +3948,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3957,7 +3957,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3966,7 +3966,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4038,7 +4038,7 @@ export interface operations {
                     "application/json": components["schemas"]["Evidence"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4047,7 +4047,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4056,7 +4056,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description UnknownFigure: No insight, anomaly, recommendation or figure has this id. */
+            /** @description UnknownFigure: No insight, anomaly, recommendation or figure has this id. Ids change when insights are made anew. Get the list again and follow its ids. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4065,7 +4065,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4074,7 +4074,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4083,7 +4083,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4153,7 +4153,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4162,7 +4162,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4171,7 +4171,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description UnknownFigure: No insight, anomaly, recommendation or figure has this id. */
+            /** @description UnknownFigure: No insight, anomaly, recommendation or figure has this id. Ids change when insights are made anew. Get the list again and follow its ids. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4180,7 +4180,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4189,7 +4189,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4198,7 +4198,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4234,7 +4234,7 @@ export interface operations {
                     "application/json": components["schemas"]["Conformance"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4243,7 +4243,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4252,7 +4252,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. */
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4261,7 +4261,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4270,7 +4270,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4352,7 +4352,7 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4361,7 +4361,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4370,7 +4370,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. EmptyWindow: No day lies in the window. WindowTooLong: More days than one answer holds. TooManyGroups: More dimensions than one answer is grouped by. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. NotAddable: A sum that would be no amount of anything; the detail says why. NothingServedThen: At the moment asked for no usage day was complete. NotExported: What only a single answer has, asked of an export. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. WindowTooLong: More days than one answer holds. Ask for parts of it one after another, or export it. TooManyGroups: More dimensions than one answer is grouped by. Group by fewer, or put a filter in the place of one. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. NothingServedThen: At the moment asked for no usage day was complete. Ask for a later moment, or leave out `as_of`. NotExported: What only a single answer has, asked of an export. Leave it out. An export has every row. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4379,7 +4379,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4388,7 +4388,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NothingLoaded: No usage day has been built yet. TooManyExports: As many exports are running as may. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. TooManyExports: As many exports are running as may. Try again after `Retry-After` seconds. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4430,7 +4430,7 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4439,7 +4439,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4448,7 +4448,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description AskedTwice: A parameter that can be meant once is given more than once. NoSuchMonth: No charge is on an invoice of this month. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. NoSuchMonth: No charge is on an invoice of this month. `/v1/invoice-months` lists those there are. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4457,7 +4457,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. */
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4466,7 +4466,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description TooManyExports: As many exports are running as may. DatabaseUnreachable: The warehouse does not answer. */
+            /** @description TooManyExports: As many exports are running as may. Try again after `Retry-After` seconds. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4515,7 +4515,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description DatabaseUnreachable: The warehouse does not answer. SchemaMissing: The warehouse answers and has not been migrated yet. */
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. SchemaMissing: The warehouse answers and has not been migrated yet. Whoever runs it has to run `finops migrate`. */
             503: {
                 headers: {
                     [name: string]: unknown;
