@@ -10,10 +10,17 @@
   x Forbidden                    403   the key is good, and not for this
     - LacksScope, OutOfScope, NotFromOurPage, NotListed
   x StaleCursor                  409   the data has moved
+  x NameTaken, TooMany           409   another name, or one less, would do
+  x ChangedMeanwhile             412   somebody else was faster
   x TooManyRequests              429   asking again later works; `Retry-After` says when
   x BodyTooLarge                 413   no body is that large
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NoSignIn                     404   nobody signs in here
+
+    status = HTTPStatus.NOT_FOUND
+
+
+  x NoSuchBudget, NoSuchView     404   it was never there, or is not any more, or is somebody else's
   x NotYet                       503   asking again later may work
     - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica, TooManyExports, ProviderUnreachable
 """
@@ -142,6 +149,24 @@ class StaleCursor(ApiError):
     status = HTTPStatus.CONFLICT
 
 
+class NameTaken(ApiError):
+    """There is one of this name already."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class TooMany(ApiError):
+    """There are as many as there may be."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class ChangedMeanwhile(ApiError):
+    """It is not the version any more that `If-Match` names."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
 class NotExported(BadQuestion):
     """What only a single answer has, asked of an export.
 
@@ -261,6 +286,18 @@ class NoSignIn(ApiError):
     status = HTTPStatus.NOT_FOUND
 
 
+class NoSuchBudget(ApiError):
+    """No budget has this id."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class NoSuchView(ApiError):
+    """No view that whoever asks may see has this id."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
 class NotYet(ApiError):
     """Nothing is wrong with the question; the answer is not there now."""
 
@@ -355,7 +392,7 @@ def as_problems(document: dict[str, Any]) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
             for status, answer in operation["responses"].items():
-                if status != "200":
+                if not status.startswith("2"):
                     [content] = answer["content"].values()
                     answer["content"] = {"application/problem+json": content}
 
