@@ -1,4 +1,5 @@
-"""Who may do what: whoever holds a key that may, or API_TOKEN; before there is either, whoever is on this machine.
+"""Who may do what: whoever holds a key that may, or API_TOKEN, or has signed in; before there is any of these, whoever
+is on this machine.
 
 Whether a request comes from this machine is told by the address we listen on and by the other end of its socket.
 Headers say nothing about it: anybody can write one.
@@ -7,6 +8,7 @@ Headers say nothing about it: anybody can write one.
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
@@ -14,11 +16,12 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope
 
 from finops_api.database import ScopedPool
-from finops_api.errors import LacksScope, NotAllowed, OutOfScope
+from finops_api.errors import LacksScope, NotAllowed, NotFromOurPage, NotSignedIn, OutOfScope
 from finops_api.journal import Journal
 from finops_api.keyring import KeyRing
 from finops_api.limiting import Cost, Limits, network_of
 from finops_api.observability import request_id
+from finops_api.sessions import KnownSession, SessionRing, session_token
 from finops_warehouse.keys import SCOPES, Event
 from finops_warehouse.row_scope import EVERY_ROW, RowScope
 from finops_warehouse.settings import Settings, is_loopback
@@ -26,6 +29,8 @@ from finops_warehouse.settings import Settings, is_loopback
 _bearer = HTTPBearer(
     auto_error=False, description="A key made by `finops keys`, or the deployment's API_TOKEN. Not needed before any."
 )
+
+CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,18 @@ class Principal:
     scopes: frozenset[str]
     rows: RowScope = EVERY_ROW
     key_id: int | None = None
+    expires_at: datetime | None = None
+    session: KnownSession | None = None
+
+    @property
+    def counted_as(self) -> str:
+        """Whose requests these are: a person's, from however many browsers, or a key's."""
+        return f"user {self.session.user_id}" if self.session else f"key {self.key_id}"
 
     def sees_whole_accounts(self) -> None:
         """Raises `OutOfScope` for whoever sees some projects only, of what is told of accounts."""
         if self.rows.projects is not None:
-            raise OutOfScope("This key sees some projects only, and this is told of whole billing accounts.")
+            raise OutOfScope("You see some projects only, and this is told of whole billing accounts.")
 
 
 OF_THE_DEPLOYMENT = Principal("API_TOKEN", frozenset(SCOPES))
@@ -62,6 +74,13 @@ def reader_of(app: FastAPI) -> Callable[[Scope], str | None]:
             journal: Journal = app.state.journal
             journal.used(key.key_id)
             return str(key.rows) if "read" in key.scopes else None
+        if settings.signs_people_in:
+            sessions: SessionRing = app.state.sessions
+            # A key that is sent along counts, also one that opens nothing; and every role reads.
+            session = None if kind.lower() == b"bearer" else sessions.find_known(session_token(scope, settings))
+            if session is not None:
+                _note(app.state.journal, sessions, session)
+            return str(session.rows) if session is not None else None
         client = scope["client"]
         is_here = client is not None and is_loopback(app.state.host) and is_loopback(client[0])
         return str(EVERY_ROW) if settings.api_token is None and is_here and keys.is_known_to_be_empty() else None
@@ -82,13 +101,61 @@ async def _principal(
     if (key := await keys.find(token)) is not None:
         journal: Journal = request.app.state.journal
         journal.used(key.key_id)
-        return Principal(f"key {key.name}", key.scopes, key.rows, key.key_id)
-    if settings.api_token is None and is_from_this_machine(request) and await keys.is_empty():
+        return Principal(f"key {key.name}", key.scopes, key.rows, key.key_id, key.expires_at)
+    if given is None and settings.signs_people_in and (session := await _signed_in(request)) is not None:
+        return principal_of(session)
+    is_open = settings.api_token is None and not settings.signs_people_in and is_from_this_machine(request)
+    if is_open and await keys.is_empty():
         return ON_THIS_MACHINE
     # Counted by address, and only what is refused: nobody can use up what those with a key may ask.
-    await _limits_of(request).count("refusal", network_of(request.client.host if request.client else ""))
+    await limits_of(request).count("refusal", network_of(request.client.host if request.client else ""))
     # One answer for all of them: it must not tell a key that is revoked from one that never was.
+    if settings.signs_people_in:
+        raise NotSignedIn("Sign in at /auth/sign-in, or send a key that is valid as `Authorization: Bearer …`.")
     raise NotAllowed("Send a key that is valid as `Authorization: Bearer …`.")
+
+
+async def _signed_in(request: Request) -> KnownSession | None:
+    """Whoever sent this cookie. Raises `NotFromOurPage` when they may not know that it was sent."""
+    sessions: SessionRing = request.app.state.sessions
+    token = session_token(request.scope, request.app.state.settings)
+    session = await sessions.find(token)
+    if session is None:
+        return None
+    if request.method not in CHANGES_NOTHING and not is_from_our_page(request, token):
+        raise NotFromOurPage(
+            "A request that is not GET and is sent with a session's cookie needs the csrf_token of /v1/me as "
+            "X-CSRF-Token, from a page of this origin."
+        )
+    _note(request.app.state.journal, sessions, session)
+    return session
+
+
+def _note(journal: Journal, sessions: SessionRing, session: KnownSession) -> None:
+    if sessions.is_to_be_noted(session):
+        journal.session_used(session.session_id)
+
+
+def principal_of(session: KnownSession) -> Principal:
+    """Somebody who has signed in."""
+    return Principal(
+        f"user {session.email}", session.scopes, session.rows, expires_at=session.expires_at, session=session
+    )
+
+
+def is_from_our_page(request: Request, token: str) -> bool:
+    """Whether a page of ours sent a request: it knows what only such a page can read, and no browser denies it.
+
+    `token` is the session's, whose cookie a browser sends along with whatever any site makes it send.
+    """
+    settings: Settings = request.app.state.settings
+    sessions: SessionRing = request.app.state.sessions
+    sent = request.headers.get("x-csrf-token", "")
+    return (
+        hmac.compare_digest(sent.encode(), sessions.csrf_token(token).encode())
+        and request.headers.get("origin", settings.public_url) == settings.public_url
+        and request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
+    )
 
 
 def is_from_this_machine(request: Request) -> bool:
@@ -96,15 +163,19 @@ def is_from_this_machine(request: Request) -> bool:
     return is_loopback(request.app.state.host) and request.client is not None and is_loopback(request.client.host)
 
 
-async def _with(request: Request, principal: Principal, scope: str, cost: Cost) -> Principal:
+async def _with(request: Request, principal: Principal, scope: str | None, cost: Cost) -> Principal:
     if principal is not ON_THIS_MACHINE:
-        await _limits_of(request).count(cost, f"key {principal.key_id}")
-    if scope not in principal.scopes:
-        raise LacksScope(f"This needs a key with the scope {scope}; yours has {', '.join(sorted(principal.scopes))}.")
+        await limits_of(request).count(cost, principal.counted_as)
+    if scope is not None and scope not in principal.scopes:
+        held = ", ".join(sorted(principal.scopes))
+        if principal.session is not None:
+            raise LacksScope(f"This needs the scope {scope}; as {principal.session.role} you have {held}.")
+        raise LacksScope(f"This needs a key with the scope {scope}; yours has {held}.")
     return principal
 
 
-def _limits_of(request: Request) -> Limits:
+def limits_of(request: Request) -> Limits:
+    """What counts requests."""
     found: Limits = request.app.state.limits
     return found
 
@@ -121,6 +192,10 @@ async def _admin(request: Request, principal: Annotated[Principal, Depends(_prin
     return await _with(request, principal, "admin", "query")
 
 
+async def _anybody(request: Request, principal: Annotated[Principal, Depends(_principal)]) -> Principal:
+    return await _with(request, principal, None, "query")
+
+
 Reader = Annotated[Principal, Depends(_reader)]
 """Asked for by every route that answers with a page of data."""
 
@@ -130,7 +205,10 @@ Exporter = Annotated[Principal, Depends(_exporter)]
 Admin = Annotated[Principal, Depends(_admin)]
 """Asked for by routes that change something."""
 
-GUARDS = (_reader, _exporter, _admin)
+Anybody = Annotated[Principal, Depends(_anybody)]
+"""Asked for by routes that tell whoever asks of themselves."""
+
+GUARDS = (_reader, _exporter, _admin, _anybody)
 """One of them stands before every route that serves data."""
 
 

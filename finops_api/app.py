@@ -14,6 +14,7 @@ from finops_api.access import reader_of
 from finops_api.allocation.routes import router as allocation
 from finops_api.answers import KeptAnswers
 from finops_api.bodies import Bodies
+from finops_api.budgets.routes import router as budgets
 from finops_api.catalogue.routes import router as catalogue
 from finops_api.changes import Changes
 from finops_api.costs.routes import router as costs
@@ -31,8 +32,12 @@ from finops_api.keyring import KeyRing
 from finops_api.limiting import Limits
 from finops_api.maturity.routes import router as maturity
 from finops_api.observability import Observability
+from finops_api.people.provider import Provider
+from finops_api.people.routes import router as people
 from finops_api.problems.routes import router as problems
 from finops_api.restatements.routes import router as restatements
+from finops_api.sessions import SessionRing
+from finops_api.views.routes import router as views
 from finops_warehouse.api_connections import FOR_EXPORTS
 from finops_warehouse.settings import Settings
 
@@ -79,6 +84,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
             app.state.pool = connections
             app.state.exports = Exports(for_exports)
             app.state.keys = KeyRing(connections, settings)
+            app.state.sessions = SessionRing(connections, settings)
             app.state.journal = written
             yield
 
@@ -92,6 +98,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
     app.state.settings = settings
     app.state.host = host
     app.state.limits = Limits(settings)
+    app.state.provider = Provider(settings) if settings.signs_people_in else None
     app.state.registry = registry
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
     app.add_middleware(
@@ -128,8 +135,8 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
     for router in (
-        costs, catalogue, allocation, restatements, maturity, invoices, insights, evidence, focus, exports, health,
-        problems,
+        costs, catalogue, allocation, restatements, maturity, invoices, insights, budgets, views, evidence, focus,
+        exports, health, people, problems,
     ):  # fmt: skip
         app.include_router(router)
     dashboard.install(app)

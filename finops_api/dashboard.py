@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 WEB = Path(__file__).parent / "web"
 
-OF_THE_API = ("v1", "docs", "redoc", "openapi.json", "livez", "readyz", "metrics", "problems")
+OF_THE_API = ("v1", "auth", "docs", "redoc", "openapi.json", "livez", "readyz", "metrics", "problems")
 
 PAGE_HEADERS = {
     # Its assets carry their hash in their name; the page that names them must never be an old one.

@@ -7,7 +7,7 @@ from typing import Any, cast
 from psycopg import AsyncConnection, errors, sql
 from psycopg_pool import AsyncConnectionPool
 
-from finops_api.errors import OutOfScope
+from finops_api.errors import OutOfScope, ReadReplica
 from finops_warehouse.api_connections import FOR_QUESTIONS
 from finops_warehouse.row_scope import ENTER, RowScope
 
@@ -62,23 +62,37 @@ class ScopedPool:
                 await connection.execute(ENTER.encode(), self.scope.parameters())
             except (errors.InsufficientPrivilege, errors.InvalidParameterValue):
                 raise OutOfScope(
-                    "This key is restricted, and the database does not know the roles that see to it. `finops migrate` "
+                    "You see some rows only, and the database does not know the roles that see to it. `finops migrate` "
                     "makes them where DATABASE_URL's user may create roles."
                 ) from None
             try:
                 yield connection
             except errors.InsufficientPrivilege:
                 raise OutOfScope(
-                    "This key sees some billing accounts or projects only, and this cannot be told apart by them."
+                    "You see some billing accounts or projects only, and this cannot be told apart by them."
                 ) from None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """A connection that sees every row. Raises `OutOfScope` for whoever does not."""
         if self.scope.is_restricted:
-            raise OutOfScope("This key sees some billing accounts or projects only, and this is about all of them.")
+            raise OutOfScope("You see some billing accounts or projects only, and this is about all of them.")
         async with self._connections.connection() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for tables that hold no costs and whose rows are somebody's: the statement says whose."""
+        async with self._connections.connection() as connection:
+            yield connection
+
+
+async def may_write(connection: AsyncConnection) -> None:
+    """Let the transaction write; whatever else it does, this API reads. Raises `ReadReplica` where nobody can."""
+    try:
+        await connection.execute("set transaction read write")
+    except errors.FeatureNotSupported:
+        raise ReadReplica("This API reads a replica. Send it to one whose DATABASE_URL is the primary.") from None
 
 
 Readable = AsyncConnection | AsyncConnectionPool | ScopedPool

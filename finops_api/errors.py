@@ -5,14 +5,24 @@
     - AskedTwice, EmptyWindow, WindowTooLong, TooManyGroups, TooManyRows, NothingToCompare, NothingServedThen,
       UnknownDimension, NotAddable, BadCursor, NotExported, NoSuchMonth
   x NotAllowed                   401   a key is needed
+  x NotSignedIn                  401   a key is needed, or signing in
+  x SignInFailed                 400   starting to sign in again may work
   x Forbidden                    403   the key is good, and not for this
-    - LacksScope, OutOfScope
+    - LacksScope, OutOfScope, NotFromOurPage, NotListed
   x StaleCursor                  409   the data has moved
+  x NameTaken, TooMany           409   another name, or one less, would do
+  x ChangedMeanwhile             412   somebody else was faster
   x TooManyRequests              429   asking again later works; `Retry-After` says when
   x BodyTooLarge                 413   no body is that large
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
+  x NoSignIn                     404   nobody signs in here
+
+    status = HTTPStatus.NOT_FOUND
+
+
+  x NoSuchBudget, NoSuchView     404   it was never there, or is not any more, or is somebody else's
   x NotYet                       503   asking again later may work
-    - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica, TooManyExports
+    - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica, TooManyExports, ProviderUnreachable
 """
 
 from collections.abc import Mapping
@@ -139,6 +149,24 @@ class StaleCursor(ApiError):
     status = HTTPStatus.CONFLICT
 
 
+class NameTaken(ApiError):
+    """There is one of this name already."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class TooMany(ApiError):
+    """There are as many as there may be."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class ChangedMeanwhile(ApiError):
+    """It is not the version any more that `If-Match` names."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
 class NotExported(BadQuestion):
     """What only a single answer has, asked of an export.
 
@@ -163,6 +191,26 @@ class NotAllowed(ApiError):
     headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
+class NotSignedIn(ApiError):
+    """Nobody is signed in, and no key was given that is valid.
+
+    People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`.
+    """
+
+    status = HTTPStatus.UNAUTHORIZED
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
+
+
+class SignInFailed(ApiError):
+    """Signing in did not come to its end.
+
+    Begin again at `/auth/sign-in`, and finish in the same browser within ten minutes. If that goes on, the log says
+    what the provider sent, to whoever runs this.
+    """
+
+    status = HTTPStatus.BAD_REQUEST
+
+
 class Forbidden(ApiError):
     """The key is valid, and not for this."""
 
@@ -180,6 +228,21 @@ class OutOfScope(Forbidden):
     """The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them.
 
     Use a key without billing accounts and projects, or ask for what such a key may see.
+    """
+
+
+class NotFromOurPage(Forbidden):
+    """A session's cookie was sent with a change, and nothing shows that one of our own pages sent it.
+
+    Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place.
+    """
+
+
+class NotListed(Forbidden):
+    """The provider knows this person, and they may not come in here.
+
+    Whoever runs this lists people in OIDC_ADMINS, OIDC_ANALYSTS and OIDC_VIEWERS; `finops users enable` lets in again
+    whom `finops users disable` kept out.
     """
 
 
@@ -210,6 +273,27 @@ class UnknownFigure(ApiError):
 
     Ids change when insights are made anew. Get the list again and follow its ids.
     """
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class NoSignIn(ApiError):
+    """This deployment signs nobody in.
+
+    Use a key. Whoever runs this sets OIDC_ISSUER to have people sign in.
+    """
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class NoSuchBudget(ApiError):
+    """No budget has this id."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class NoSuchView(ApiError):
+    """No view that whoever asks may see has this id."""
 
     status = HTTPStatus.NOT_FOUND
 
@@ -258,7 +342,14 @@ class TooManyExports(NotYet):
     headers = MappingProxyType({"Retry-After": "30"})
 
 
-OF_EVERY_KEY: tuple[type[ApiError], ...] = (LacksScope, OutOfScope, TooManyRequests)
+class ProviderUnreachable(NotYet):
+    """The provider that people sign in at does not answer, or not as one.
+
+    Try again in a few seconds. If that goes on, whoever runs this checks OIDC_ISSUER and the log; keys work meanwhile.
+    """
+
+
+OF_EVERY_KEY: tuple[type[ApiError], ...] = (NotSignedIn, LacksScope, OutOfScope, NotFromOurPage, TooManyRequests)
 """What a route that asks for a key can refuse besides `NotAllowed`."""
 
 
@@ -301,7 +392,7 @@ def as_problems(document: dict[str, Any]) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
             for status, answer in operation["responses"].items():
-                if status != "200":
+                if not status.startswith("2"):
                     [content] = answer["content"].values()
                     answer["content"] = {"application/problem+json": content}
 

@@ -13,6 +13,7 @@ import psycopg
 import structlog
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from finops_warehouse import users
 from finops_warehouse.keys import RECORD, Event
 
 USED_AGAIN_SECONDS = 60.0
@@ -40,6 +41,10 @@ class Journal:
         if now - self._used.get(key_id, -USED_AGAIN_SECONDS) >= USED_AGAIN_SECONDS:
             self._used[key_id] = now
             self._soon(self._write(USED, {"key_id": key_id}))
+
+    def session_used(self, session_id: int) -> None:
+        """Note that a session was used; the ring of sessions sees to it that this is rarely asked."""
+        self._soon(self._write(users.USED, {"session_id": session_id}))
 
     def record(self, event: Event) -> None:
         """Write down what was done."""

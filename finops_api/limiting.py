@@ -12,7 +12,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from finops_api.errors import TooManyRequests
 from finops_warehouse.settings import Settings
 
-Cost = Literal["query", "export", "refusal"]
+Cost = Literal["query", "export", "refusal", "sign-in"]
 
 
 class Limits:
@@ -23,6 +23,7 @@ class Limits:
             "query": settings.rate_limit_queries_per_minute,
             "export": settings.rate_limit_exports_per_minute,
             "refusal": settings.rate_limit_refusals_per_minute,
+            "sign-in": settings.rate_limit_sign_ins_per_minute,
         }
         self._items = {cost: RateLimitItemPerMinute(times, namespace=cost) for cost, times in a_minute.items() if times}
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
@@ -34,7 +35,12 @@ class Limits:
             return
         again_at, _ = await self._limiter.get_window_stats(item, whose)
         seconds = max(1, math.ceil(again_at - time.time()))
-        what = {"query": "questions", "export": "downloads", "refusal": "requests without a valid key"}[cost]
+        what = {
+            "query": "questions",
+            "export": "downloads",
+            "refusal": "requests without a valid key",
+            "sign-in": "steps of signing in",
+        }[cost]
         raise TooManyRequests(f"More than {item.amount} {what} a minute. Ask again in {seconds} seconds.", seconds)
 
 

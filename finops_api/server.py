@@ -21,11 +21,11 @@ def run_server(dsn: str, settings: Settings, *, host: str, port: int) -> None:
     than it may open.
     """
     configure_logging(settings)
-    if settings.api_token is None and not _is_any_key(dsn):
+    if settings.api_token is None and not settings.signs_people_in and not _is_any_key(dsn):
         if not is_loopback(host):
             raise SettingsError(
                 f"API_TOKEN is not set and there is no key, so costs would be open to everybody who reaches {host}. "
-                "Set API_TOKEN, make a key with `finops keys create`, or listen on 127.0.0.1."
+                "Set API_TOKEN or OIDC_ISSUER, make a key with `finops keys create`, or listen on 127.0.0.1."
             )
         log.warning("open without a key", host=host, why="API_TOKEN is not set; only this machine is served")
     _check_connections(dsn, settings)

@@ -1,6 +1,5 @@
 """`finops keys`: make, list, rotate and revoke the keys of the API. The first key of a deployment is made here."""
 
-import getpass
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -9,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from finops_cli.output import people, print_json, say
+from finops_cli.output import people, print_json, say, whoever_asks
 from finops_warehouse import keys as api_keys
 from finops_warehouse.database import connect, init_db
 from finops_warehouse.errors import BadRequest
@@ -52,7 +51,7 @@ def create(
                 "The database has no roles that keep rows back, and the user of DATABASE_URL may not create them. Let "
                 "one that may run `finops migrate`, or make a key that sees everything."
             )
-        made, token = api_keys.create(connection, asked, pepper=make_pepper(settings), actor=_whoever_asks())
+        made, token = api_keys.create(connection, asked, pepper=make_pepper(settings), actor=whoever_asks())
     _tell_once(made, token, json)
 
 
@@ -97,7 +96,7 @@ def rotate(
             connection,
             prefix,
             pepper=make_pepper(settings),
-            actor=_whoever_asks(),
+            actor=whoever_asks(),
             overlap=an_age("--overlap", overlap) if overlap else timedelta(0),
         )
     _tell_once(made, token, json)
@@ -109,19 +108,11 @@ def revoke(prefix: Prefix, json: Json = False) -> None:
     settings = load_settings()
     init_db(settings)
     with connect(settings, autocommit=True) as connection:
-        key = api_keys.revoke(connection, prefix, actor=_whoever_asks())
+        key = api_keys.revoke(connection, prefix, actor=whoever_asks())
     if json:
         print_json({"revoked": key.prefix})
     else:
         say(f"Key {key.prefix} ({key.name}) is revoked.")
-
-
-def _whoever_asks() -> str:
-    """Whom the record names: the operating system's user, for there is no other login here."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):  # a container's user often has no name
-        return "cli"
 
 
 def _tell_once(made: ApiKey, token: str, json: bool) -> None:

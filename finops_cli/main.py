@@ -21,6 +21,7 @@ from finops_cli import (
     serve,
     status,
     sync,
+    users,
     verify,
 )
 from finops_cli.output import people, say
@@ -48,6 +49,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(invoices.invoices)
 app.add_typer(dimensions.dimensions, name="dimensions")
 app.add_typer(keys.keys, name="keys")
+app.add_typer(users.users, name="users")
 app.add_typer(export_days.export_days, name="export-days")
 
 

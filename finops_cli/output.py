@@ -1,5 +1,6 @@
 """What commands print: JSON on stdout for programs, everything for people and logs on stderr."""
 
+import getpass
 import json
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,14 @@ people = Console(stderr=True, highlight=False, soft_wrap=True)
 def say(text: str) -> None:
     """A line for people."""
     people.print(text, markup=False)
+
+
+def whoever_asks() -> str:
+    """Whom the record names: the operating system's user, for there is no other login here."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user often has no name
+        return "cli"
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 -- any dataclass or plain value

@@ -17,7 +17,7 @@ from finops_pipeline.orchestration import (
 from finops_pipeline.sources.base import BillingSource
 from finops_pipeline.spending import LedgerPurse, estimated_usd
 from finops_pipeline.warehouse import source_from
-from finops_warehouse import ledger
+from finops_warehouse import budgets, ledger
 from finops_warehouse.assignment import follow
 from finops_warehouse.database import connect
 from finops_warehouse.errors import BadDateRange, BadRequest, BudgetReached, NoDataInRange
@@ -85,6 +85,7 @@ def due_window(settings: Settings) -> tuple[date, date] | None:
             *ledger.behind(connection, daily_inputs(), monthly_tables()),
             *ledger.behind_insights(connection, complete_through(connection)),
             *ledger.behind_month_texts(connection),
+            *budgets.behind_months(connection, complete_through(connection)),
         ]
     if changed:
         return changed[0], changed[-1]
@@ -127,7 +128,7 @@ def _source(settings: Settings) -> BillingSource:
 
 
 def _known(select: list[str]) -> set[str]:
-    known = {RAW_ASSET, *daily_inputs(), *monthly_tables(), *ledger.INSIGHTS, ledger.MONTH_TEXTS}
+    known = {RAW_ASSET, *daily_inputs(), *monthly_tables(), *ledger.INSIGHTS, ledger.MONTH_TEXTS, budgets.ASSET}
     unknown = sorted(set(select) - known)
     if unknown:
         raise BadRequest(f"There is no asset {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")
@@ -214,11 +215,25 @@ def _month_texts(settings: Settings, first: date, last: date, assets: set[str]) 
     return _stage("month texts", [ledger.MONTH_TEXTS], sorted({key for (key,) in rows} | set(behind)))
 
 
+def _budget_months(settings: Settings, first: date, last: date, assets: set[str]) -> Stage | None:
+    """The months of the window, where there is a budget, and every other one whose budgets are behind."""
+    if budgets.ASSET not in assets:
+        return None
+    with connect(settings, autocommit=True) as connection:
+        rows = connection.execute(
+            "select distinct to_char(usage_day, 'YYYYMM') from finops.usage_day_ledger "
+            "where usage_day between %s and %s and exists (select from finops.budgets)",
+            [first, last],
+        ).fetchall()
+        behind = budgets.behind_months(connection, complete_through(connection))
+    return _stage("budgets", [budgets.ASSET], sorted({key for (key,) in rows} | {f"{month:%Y%m}" for month in behind}))
+
+
 STAGES: tuple[tuple[Callable[[Settings, date, date, set[str]], Stage | None], ...], ...] = (
     (_export_days,),
     (_usage_days,),
     (_invoice_months, _insight_days),
-    (_month_texts,),
+    (_month_texts, _budget_months),
 )
 """What a backfill builds, in the order it builds on each other."""
 

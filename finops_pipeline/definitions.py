@@ -3,7 +3,7 @@
 import dagster as dg
 
 from finops_pipeline import checks, sensors
-from finops_pipeline.assets import insight_assets, llm_insights
+from finops_pipeline.assets import budget_alerts, insight_assets, llm_insights
 from finops_pipeline.assets.raw_charges import billing_export, raw_charges, usage_day_charges
 from finops_pipeline.assets.sql_assets import sql_assets
 from finops_pipeline.warehouse import Warehouse
@@ -20,7 +20,7 @@ defs = dg.Definitions(
         raw_charges,
         usage_day_charges,
         *sql_assets(),
-        *dg.load_assets_from_modules([insight_assets, llm_insights]),
+        *dg.load_assets_from_modules([insight_assets, llm_insights, budget_alerts]),
     ],
     asset_checks=[*checks.all_checks(), *llm_insights.text_checks()],
     jobs=[
@@ -29,6 +29,7 @@ defs = dg.Definitions(
         sensors.prove_invoice_months,
         sensors.think_about_days,
         sensors.write_about_months,
+        sensors.watch_budgets,
     ],
     sensors=[
         sensors.changed_export_days,
@@ -36,8 +37,10 @@ defs = dg.Definitions(
         sensors.moved_invoice_months,
         sensors.insights_behind,
         sensors.month_texts_behind,
+        sensors.budgets_behind,
         sensors.tell_of_failed_runs,
         sensors.tell_of_days_that_stay_behind,
+        sensors.tell_of_budgets,
     ],
     schedules=[sensors.every_morning],
     resources={"warehouse": Warehouse()},

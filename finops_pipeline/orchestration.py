@@ -30,6 +30,7 @@ from dagster._time import get_current_timestamp
 from fasteners import InterProcessLock
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
+from finops_pipeline.budget_alerts import tell_of_alerts
 from finops_pipeline.export_days import held_export_days, told
 from finops_pipeline.handed_in import take_what_is_handed_in
 from finops_pipeline.liveness import UNFINISHED, end_orphans, stay_alive
@@ -37,7 +38,7 @@ from finops_pipeline.partitions import LANE_TAG, contiguous, range_tags
 from finops_pipeline.sources.base import BillingSource
 from finops_pipeline.spending import LedgerPurse
 from finops_pipeline.warehouse import source_from
-from finops_warehouse import ledger
+from finops_warehouse import budgets, ledger
 from finops_warehouse.assignment import follow
 from finops_warehouse.database import connect
 from finops_warehouse.errors import BadRequest, BadRules, FinopsError
@@ -370,6 +371,10 @@ def sync(settings: Settings, instance: DagsterInstance, say: Say) -> Synced:
         for month in ledger.behind_month_texts(connection):
             say(f"invoice month {month}: writing about it")
             failures += _run(instance, "write_about_months", {"dagster/partition": month, **alive})
+        for first in budgets.behind_months(connection, complete):
+            say(f"month {first:%Y-%m}: holding budgets against it")
+            failures += _run(instance, "watch_budgets", {"dagster/partition": f"{first:%Y%m}", **alive})
+        failures += _tell(connection, settings)
         vanished = ledger.vanished_export_days(connection, held.fingerprints)
     failures += [_vanished(source, vanished)] if vanished else []
     if failures:
@@ -385,6 +390,15 @@ def _follow_rules(connection: psycopg.Connection, settings: Settings, say: Say) 
         return [f"  {refused}"]
     if change.changed:
         say(f"rules of custom dimensions, version {change.version}: {len(change.usage_days)} usage days follow")
+    return []
+
+
+def _tell(connection: psycopg.Connection, settings: Settings) -> list[str]:
+    """Tell of the thresholds that budgets reached, for where no sensor does. Returns what the webhook says to it."""
+    try:
+        tell_of_alerts(connection, settings)
+    except FinopsError as refused:
+        return [f"  {refused}"]
     return []
 
 

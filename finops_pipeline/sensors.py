@@ -5,7 +5,6 @@ No request has a run key, since Dagster remembers a key for ever and a day may b
 """
 
 import json
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 
@@ -15,15 +14,17 @@ from dagster import DagsterInstance, RunsFilter
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from finops_pipeline.assets.sql_assets import daily_inputs, monthly_tables
+from finops_pipeline.budget_alerts import tell_of_alerts
 from finops_pipeline.export_days import held_export_days, told
 from finops_pipeline.handed_in import take_what_is_handed_in
 from finops_pipeline.liveness import UNFINISHED, end_orphans
 from finops_pipeline.partitions import LANE_TAG, RANGE_END_TAG, RANGE_START_TAG, contiguous, range_tags
 from finops_pipeline.spending import LedgerPurse
 from finops_pipeline.warehouse import Warehouse
-from finops_warehouse import ledger
+from finops_pipeline.webhook import post
+from finops_warehouse import budgets, ledger
 from finops_warehouse.assignment import follow
-from finops_warehouse.errors import BadRules, FinopsError
+from finops_warehouse.errors import BadRules
 from finops_warehouse.freshness import complete_through
 
 STAND_BACK = dg.SkipReason("A backfill is at work; what it leaves behind is asked for when it is done.")
@@ -50,6 +51,12 @@ write_about_months = dg.define_asset_job(
     "write_about_months",
     selection=dg.AssetSelection.assets(ledger.MONTH_TEXTS),
     description="The sentences about invoice months that moved.",
+)
+
+watch_budgets = dg.define_asset_job(
+    "watch_budgets",
+    selection=dg.AssetSelection.assets(budgets.ASSET),
+    description="Which thresholds budgets have reached, for months whose budgets, costs or forecasts moved.",
 )
 
 
@@ -108,7 +115,8 @@ def moved_invoice_months(
     told = json.dumps(refused)
     if refused and told != context.cursor:  # a folder that is missing is told of once, not every minute
         context.log.warning(f"Refused: {told}")
-        _post(warehouse, {"text": f"Of what was handed in about invoices, this is refused: {' '.join(refused)}"})
+        refusal = f"Of what was handed in about invoices, this is refused: {' '.join(refused)}"
+        post(warehouse.settings, {"text": refusal})
     context.update_cursor(told)
     if any(item.asset in daily_inputs() for item in behind):
         return dg.SkipReason("Usage days are being rebuilt; their months follow.")
@@ -149,6 +157,31 @@ def month_texts_behind(
     return [dg.RunRequest(partition_key=month, tags={LANE_TAG: "sync"}) for month in sorted(due)]
 
 
+@dg.sensor(job=watch_budgets, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def budgets_behind(context: dg.SensorEvaluationContext, warehouse: Warehouse) -> dg.SkipReason | list[dg.RunRequest]:
+    """Request every month whose budgets, costs or forecasts moved, once none of its days is behind."""
+    if a_backfill_is_at_work(context.instance):
+        return STAND_BACK
+    with warehouse.connection() as connection:
+        complete = complete_through(connection)
+        thinking = {item.asset for item in ledger.behind_insights(connection, complete)}
+        if ledger.behind(connection, daily_inputs(), []) or "cost_forecasts" in thinking:
+            return dg.SkipReason("Usage days are being rebuilt or forecast; their budgets follow.")
+        behind = {f"{month:%Y%m}" for month in budgets.behind_months(connection, complete)}
+    due = behind - in_flight(context.instance, watch_budgets.name)
+    if not due:
+        return dg.SkipReason("Every budget is held against what was spent.")
+    return [dg.RunRequest(partition_key=month, tags={LANE_TAG: "sync"}) for month in sorted(due)]
+
+
+@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def tell_of_budgets(warehouse: Warehouse) -> dg.SkipReason:
+    """Post the thresholds that budgets reached to ALERT_WEBHOOK_URL, each once; one it does not take is tried again."""
+    with warehouse.connection() as connection:
+        told = tell_of_alerts(connection, warehouse.settings)
+    return dg.SkipReason(f"Told of {told} thresholds." if told else "No budget has reached another threshold.")
+
+
 @dg.schedule(
     job=load_export_days,
     cron_schedule="0 7 * * *",
@@ -179,7 +212,8 @@ def tell_of_days_that_stay_behind(context: dg.SensorEvaluationContext, warehouse
     context.update_cursor(told)
     if not parked:
         return dg.SkipReason("Nothing is parked any more.")
-    _post(warehouse, {"text": f"Parked after repeated failures: {', '.join(parked)}. `finops status` says why."})
+    failed = f"Parked after repeated failures: {', '.join(parked)}. `finops status` says why."
+    post(warehouse.settings, {"text": failed})
     return dg.SkipReason(f"Told of {len(parked)} parked partitions.")
 
 
@@ -187,27 +221,14 @@ def tell_of_days_that_stay_behind(context: dg.SensorEvaluationContext, warehouse
 def tell_of_failed_runs(context: dg.RunFailureSensorContext, warehouse: Warehouse) -> None:
     """Post failed runs to ALERT_WEBHOOK_URL, with what the run said and where to look."""
     run = context.dagster_run
-    _post(
-        warehouse,
+    post(
+        warehouse.settings,
         {
             "text": f"{run.job_name} failed: {context.failure_event.message}",
             "run_url": f"{warehouse.settings.dagster_url.rstrip('/')}/runs/{run.run_id}",
             "tags": dict(run.tags),
         },
     )
-
-
-def _post(warehouse: Warehouse, body: dict[str, object]) -> None:
-    webhook = warehouse.settings.alert_webhook_url
-    if webhook is None:
-        return  # the run and `finops status` say it all the same
-    request = urllib.request.Request(  # noqa: S310 -- the operator's own URL
-        webhook.get_secret_value(), json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
-    except OSError as error:
-        raise FinopsError(f"The webhook of ALERT_WEBHOOK_URL did not take the alert: {error}") from None
 
 
 def _follow_rules(context: dg.SensorEvaluationContext, warehouse: Warehouse, connection: psycopg.Connection) -> None:

@@ -90,6 +90,22 @@ def cell_values(cells: Sequence[Cell]) -> sql.Composed:
     )
 
 
+def cells_by_day(cells: Mapping[int, Cell]) -> sql.Composed:
+    """One statement for many cells: a row for each and each usage day it has charges on: its number, day and value.
+
+    Takes no parameters.
+    """
+    return sql.SQL(" union all ").join(
+        sql.SQL("select {}, usage_day, sum({})::numeric from {} where {} group by usage_day").format(
+            sql.Literal(number),
+            sql.Identifier(MEASURES[cell.measure].column),
+            sql.Identifier("finops", cell.table),
+            _conditions(cell, _literal),
+        )
+        for number, cell in cells.items()
+    )
+
+
 def cell_charges(cell: Cell, what: sql.Composable) -> sql.Composed:
     """The statement that selects `what` from the rows of `raw_charges` behind the cell. Takes no parameters."""
     window = {"start_day": sql.Literal(cell.start), "end_day": sql.Literal(cell.end)}

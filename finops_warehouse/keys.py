@@ -50,6 +50,11 @@ def prefix_of(token: str) -> str | None:
     return found["prefix"]
 
 
+def is_member(text: str) -> bool:
+    """Whether a text may be the id of a billing account or project. A comma tells them apart where Postgres reads."""
+    return bool(_MEMBER.fullmatch(text))
+
+
 def digest_of(token: str, pepper: bytes) -> bytes:
     """What is kept of a key."""
     return hmac.digest(pepper, token.encode(), "sha256")
@@ -77,10 +82,13 @@ def make_pepper(settings: Settings) -> bytes:
     if (known := find_pepper(settings)) is not None:
         return known
     file = settings.finops_home / PEPPER_FILE
-    file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f"{PEPPER_FILE}.{os.getpid()}")
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
-        written.write(secrets.token_bytes(32).hex().encode())
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
+            written.write(secrets.token_bytes(32).hex().encode())
+    except OSError as refused:
+        raise SettingsError(f"{file} cannot be written ({refused.strerror}). Set API_KEY_PEPPER.") from None
     try:
         os.link(aside, file)  # fails when another process was first: then theirs counts
     except FileExistsError:
@@ -138,8 +146,7 @@ class NewKey:
         if not self.scopes:
             raise BadRequest(f"Say what the key may do: --scope, one or more of {', '.join(SCOPES)}.")
         members = (*(self.billing_accounts or ()), *(self.projects or ()))
-        # A comma tells them apart where Postgres reads them.
-        wrong = [member for member in members if not _MEMBER.fullmatch(member)]
+        wrong = [member for member in members if not is_member(member)]
         if wrong:
             raise BadRequest(f"{wrong[0]!r} is no id of a billing account or project.")
         if max(len(self.billing_accounts or ()), len(self.projects or ())) > MAX_MEMBERS:

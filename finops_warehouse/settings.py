@@ -23,7 +23,7 @@ from finops_warehouse.errors import SettingsError
 
 OUR_PREFIXES = (
     *("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DATABASE_", "DATABASE_", "EXTRACT_"),
-    *("COMPLETE_", "INVOICES_", "LOAD_", "API_", "RATE_LIMIT_", "CORS_"),
+    *("COMPLETE_", "INVOICES_", "LOAD_", "API_", "RATE_LIMIT_", "CORS_", "SESSION_", "PUBLIC_"),
 )
 """A variable that begins so and is none of ours was most likely meant to be."""
 
@@ -37,6 +37,14 @@ LLM_NEEDS = {
     "any": ("llm_model_name", "llm_api_key", "llm_base_url", "llm_vertex_project", "llm_vertex_location"),
 }
 """What a language model cannot be asked without, by provider."""
+
+OIDC_NEEDS = ("oidc_issuer", "oidc_client_id", "public_url")
+"""What people cannot be signed in without."""
+
+OIDC_LISTS = ("oidc_admins", "oidc_analysts", "oidc_viewers")
+"""Who may what; the first that names somebody counts."""
+
+_LISTED = re.compile(r"group:\S(.*\S)?|[^\s@]*@[^\s@]+\.[^\s@]+")
 
 MIN_PEPPER = 16
 """Characters of a secret that digests are made with."""
@@ -158,6 +166,44 @@ class Settings(BaseSettings):
     """How many requests without a valid key are answered 401 in a minute, by address; more get 429. 0 means any
     number."""
 
+    rate_limit_sign_ins_per_minute: int = Field(default=120, ge=0)
+    """How many steps of signing in, of which each sign-in has two, are answered in a minute, by address; 0 means any
+    number."""
+
+    public_url: str | None = None
+    """Where browsers find the API and the dashboard: `https://finops.example.com`. Needed for signing in."""
+
+    oidc_issuer: str | None = None
+    """The OpenID Connect provider that people sign in at, by its issuer: `https://accounts.google.com`. Unset: nobody
+    signs in, and the API knows keys alone."""
+
+    oidc_client_id: str | None = None
+    """What the provider calls this deployment."""
+
+    oidc_client_secret: SecretStr | None = None
+    """What this deployment proves that with. Unset: the provider takes it for a public client, by PKCE alone."""
+
+    oidc_scopes: str = "openid email profile"
+    """What the provider is asked to tell of people. `openid` and `email` are needed."""
+
+    oidc_groups_claim: str = "groups"
+    """The claim of the ID token that names somebody's groups; `group:…` below is looked for in it."""
+
+    oidc_admins: str | None = None
+    """Who reads, downloads and changes: e-mail addresses, `@domain`s and `group:name`s, with commas between them."""
+
+    oidc_analysts: str | None = None
+    """Who reads and downloads; written as OIDC_ADMINS is."""
+
+    oidc_viewers: str | None = None
+    """Who reads; written as OIDC_ADMINS is. Who is in none of the three is refused."""
+
+    session_hours: int = Field(default=12, gt=0, le=720)
+    """After how many hours somebody signs in again, whatever they do."""
+
+    session_idle_minutes: int = Field(default=120, ge=5)
+    """After how many minutes without a request somebody signs in again."""
+
     api_replicas: int = Field(default=1, gt=0)
     """How many processes of the API share the database. Each may open twelve connections; one that starts says so when
     all of them together may not."""
@@ -268,7 +314,10 @@ class Settings(BaseSettings):
             )
         return self
 
-    @field_validator("llm_model_name", "llm_base_url", "llm_vertex_project", "llm_vertex_location", "llm_api_key")
+    @field_validator(
+        *("llm_model_name", "llm_base_url", "llm_vertex_project", "llm_vertex_location", "llm_api_key"),
+        *("public_url", "oidc_issuer", "oidc_client_id", "oidc_client_secret", *OIDC_LISTS),
+    )
     @classmethod
     def _empty_is_unset(cls, value: str | SecretStr | None) -> str | SecretStr | None:
         said = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -280,6 +329,58 @@ class Settings(BaseSettings):
         if value is not None and not (value.startswith(("http://", "https://")) and urlsplit(value).hostname):
             raise ValueError("is not an address; write https://host/path or http://127.0.0.1:11434/v1")
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        url = urlsplit(value)
+        if not url.hostname or "@" in url.netloc or url.path.strip("/") or url.query or url.fragment:
+            raise ValueError("is not where a site begins; write https://finops.example.com, without a path")
+        if not is_safe(value):
+            raise ValueError("would carry sessions in the clear. Write https://, or name this machine")
+        # As browsers name an origin, to be compared with what they send.
+        usual = {"https": ":443", "http": ":80"}[url.scheme]
+        return f"{url.scheme}://{url.netloc.lower().removesuffix(usual)}"
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_an_issuer(cls, value: str | None) -> str | None:
+        if value is not None and (not is_safe(value) or urlsplit(value).query or urlsplit(value).fragment):
+            raise ValueError("is not an issuer; write it as the provider does, https://accounts.google.com")
+        return value
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _asks_who_it_is(cls, value: str) -> str:
+        if not {"openid", "email"} <= set(value.split()):
+            raise ValueError("must hold openid and email, or nobody can be told from anybody")
+        return value
+
+    @field_validator(*OIDC_LISTS)
+    @classmethod
+    def _lists_people(cls, value: str | None) -> str | None:
+        wrong = [entry for entry in _entries(value) if not _LISTED.fullmatch(entry)]
+        if wrong:
+            raise ValueError(
+                "must list e-mail addresses, @domains and group:names with commas between them; "
+                f"entry {_entries(value).index(wrong[0]) + 1} is none of these"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _people_can_sign_in(self) -> Self:
+        """Half of it would be a deployment that everybody believes to be open to those listed."""
+        given = [name for name in (*OIDC_NEEDS, "oidc_client_secret", *OIDC_LISTS) if getattr(self, name) is not None]
+        if given in ([], ["public_url"]):
+            return self
+        missing = [name for name in OIDC_NEEDS if name not in given]
+        if missing:
+            raise ValueError(f"{_variables(missing)} is not set, and signing in needs it.")
+        if not any(_entries(getattr(self, name)) for name in OIDC_LISTS):
+            raise ValueError(f"None of {_variables(OIDC_LISTS)} names anybody, so nobody could sign in.")
+        return self
 
     @model_validator(mode="after")
     def _the_model_can_be_asked(self) -> Self:
@@ -296,7 +397,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{_variables(missing)} is not set, and LLM_PROVIDER={self.llm_provider} needs it.")
         if self.llm_provider == "vertex" and self.llm_api_key is not None:
             raise ValueError("LLM_API_KEY is set but LLM_PROVIDER=vertex uses the machine's Google identity. Unset it.")
-        if self.llm_provider != "local" and self.llm_base_url is not None and not _is_safe(self.llm_base_url):
+        if self.llm_provider != "local" and self.llm_base_url is not None and not is_safe(self.llm_base_url):
             raise ValueError("LLM_BASE_URL would carry credentials in the clear. Write https://, or name this machine.")
         return self
 
@@ -304,6 +405,20 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether the database is the one we keep ourselves."""
         return self.database_url is None
+
+    @property
+    def signs_people_in(self) -> bool:
+        """Whether people sign in at a provider."""
+        return self.oidc_issuer is not None
+
+    @property
+    def listed_people(self) -> dict[str, tuple[str, ...]]:
+        """Who is listed for each role, the one that may most first."""
+        return {
+            "admin": _entries(self.oidc_admins),
+            "analyst": _entries(self.oidc_analysts),
+            "viewer": _entries(self.oidc_viewers),
+        }
 
     @property
     def first_day(self) -> date:
@@ -323,9 +438,16 @@ def _variables(names: Sequence[str]) -> str:
     return ", ".join(name.upper() for name in names)
 
 
-def _is_safe(url: str) -> bool:
+def _entries(listed: str | None) -> tuple[str, ...]:
+    return tuple(entry.strip() for entry in (listed or "").split(",") if entry.strip())
+
+
+def is_safe(url: str) -> bool:
     """Whether a secret may be sent there: encrypted, or not leaving this machine."""
-    return url.startswith("https://") or is_loopback(urlsplit(url).hostname or "")
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    )
 
 
 def is_loopback(host: str) -> bool:

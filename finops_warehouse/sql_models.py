@@ -43,7 +43,7 @@ class Header(BaseModel):
     materialized: Literal["table", "view", "ephemeral"] = "table"
     """Whether the query fills a table, is read as a view, or is only a part of other queries."""
     grain: tuple[str, ...] | str
-    partition: Literal["export_day", "usage_day", "as_of_day", "invoice_month"]
+    partition: Literal["export_day", "usage_day", "as_of_day", "invoice_month", "month"]
     dialect: Literal["postgres", "duckdb", "bigquery"] = "postgres"
     inputs: tuple[str, ...]
     owner: str

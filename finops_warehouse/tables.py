@@ -48,6 +48,14 @@ def _text(*names: str, nullable: bool = True) -> list[Column[object]]:
     return [Column(name, Text, nullable=nullable) for name in names]
 
 
+def _noted(done: str) -> tuple[Column[object], Column[object]]:
+    """When something was done, and by whom."""
+    return (
+        Column(f"{done}_at", Instant, nullable=False, server_default=sa.func.now()),
+        Column(f"{done}_by", Text, nullable=False),
+    )
+
+
 raw_charges = sa.Table(
     "raw_charges",
     metadata,
@@ -626,4 +634,91 @@ audit_event = sa.Table(
     *_text("ip", "request_id"),
     Index(None, "at"),
     comment="Who did what: keys made, rotated and revoked, exports, invoices handed in. Nothing of it can be changed.",
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    Column("user_id", BigInteger, Identity(always=True), primary_key=True),
+    *_text("issuer", "subject"),
+    *_text("email", nullable=False),
+    *_text("name", "role"),
+    Column("billing_accounts", ARRAY(Text)),
+    Column("projects", ARRAY(Text)),
+    Column("created_at", Instant, nullable=False, server_default=sa.func.now()),
+    *(Column(name, Instant) for name in ("last_signed_in_at", "disabled_at")),
+    sa.UniqueConstraint("issuer", "subject"),
+    sa.CheckConstraint("role in ('viewer', 'analyst', 'admin')", name="role"),
+    sa.CheckConstraint("(subject is null) = (issuer is null)", name="subject"),
+    Index(None, "email"),
+    comment=(
+        "People who signed in, or whose rows were settled before they do: what they may do, and which rows they see."
+    ),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    Column("session_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("user_id", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("sign_in_digest", LargeBinary, nullable=False, unique=True),
+    *(Column(name, Instant, nullable=False, server_default=sa.func.now()) for name in ("created_at", "last_used_at")),
+    Column("expires_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    *_text("ip", "user_agent"),
+    Index(None, "expires_at"),
+    Index(None, "user_id"),
+    comment="Who is signed in: a keyed digest of each session's cookie, never the cookie.",
+)
+
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    Column("budget_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    *_text("billing_currency", nullable=False),
+    *_money("amount", nullable=False),
+    *_text("measure", nullable=False),
+    Column("filters", JSONB, nullable=False),
+    *(Column(name, ARRAY(Integer), nullable=False) for name in ("thresholds", "forecast_thresholds")),
+    Column("start_month", Date, nullable=False),
+    Column("end_month", Date),
+    Column("version", Integer, nullable=False, server_default="1"),
+    *(column for done in ("created", "updated") for column in _noted(done)),
+    sa.CheckConstraint("amount > 0", name="amount"),
+    comment="What may be spent in each calendar month of usage, of which charges, and from which shares on to tell.",
+)
+
+budget_alerts = sa.Table(
+    "budget_alerts",
+    metadata,
+    Column("alert_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("budget_id", BigInteger, sa.ForeignKey("finops.budgets.budget_id", ondelete="CASCADE"), nullable=False),
+    Column("month", Date, nullable=False),
+    *_text("kind", nullable=False),
+    Column("threshold", Integer, nullable=False),
+    Column("crossed_on", Date, nullable=False),
+    *_money("amount", "budget_amount", nullable=False),
+    Column("source_version", BigInteger, nullable=False),
+    Column("noticed_at", Instant, nullable=False, server_default=sa.func.now()),
+    *(Column(name, Instant) for name in ("posted_at", "withdrawn_at")),
+    Index(
+        "budget_alerts_standing_idx",
+        *("budget_id", "month", "kind", "threshold"),
+        unique=True,
+        postgresql_where=sa.text("withdrawn_at is null"),
+    ),
+    comment="Every threshold that a budget reached: on which day, at which amount, and whether that still holds.",
+)
+
+saved_views = sa.Table(
+    "saved_views",
+    metadata,
+    Column("view_id", BigInteger, Identity(always=True), primary_key=True),
+    *_text("owner", "owner_rows", "name", "query", nullable=False),
+    Column("shared", sa.Boolean, nullable=False),
+    *(Column(name, Instant, nullable=False, server_default=sa.func.now()) for name in ("created_at", "updated_at")),
+    sa.UniqueConstraint("owner", "owner_rows", "name"),
+    comment="Views of the dashboard that somebody gave a name: its address, whose it is, and whether others see it.",
 )

@@ -167,6 +167,7 @@ def test_secrets_are_files_and_none_is_in_the_environment() -> None:
     """`docker inspect` shows the environment to everybody who may run it."""
     secret_settings = {
         "DATABASE_URL", "DAGSTER_DATABASE_URL", "API_TOKEN", "API_KEY_PEPPER", "ALERT_WEBHOOK_URL", "POSTGRES_PASSWORD",
+        "OIDC_CLIENT_SECRET",
     }  # fmt: skip
 
     for name, secret in COMPOSE["secrets"].items():

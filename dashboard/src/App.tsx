@@ -2,6 +2,7 @@ import { useMeta } from './api/queries'
 import { Refused } from './api/client'
 import { useView } from './lib/useView'
 import { Overview } from './panels/Overview'
+import { SignIn } from './panels/SignIn'
 import { TokenForm } from './panels/TokenForm'
 import { TopBar } from './panels/TopBar'
 import { Failed, Loading } from './parts/PanelState'
@@ -10,7 +11,9 @@ import { Failed, Loading } from './parts/PanelState'
 export function App() {
   const meta = useMeta()
   const viewing = useView()
-  if (meta.data) {
+  // Also of somebody whose session ended while they were looking: what they see is not theirs to see any more.
+  const isStranger = meta.error instanceof Refused && meta.error.title === 'NotSignedIn'
+  if (meta.data && !isStranger) {
     return (
       <>
         <TopBar meta={meta.data} currency={viewing.view.currency} />
@@ -24,7 +27,8 @@ export function App() {
       <main className="page" tabIndex={-1}>
         <h1 className="unseen">Overview</h1>
         {meta.isPending && <div className="panel first-load"><Loading what="the overview" /></div>}
-        {meta.error && <FirstFailure error={meta.error} again={() => void meta.refetch()} />}
+        {isStranger && <SignIn />}
+        {meta.error && !isStranger && <FirstFailure error={meta.error} again={() => void meta.refetch()} />}
       </main>
     </>
   )

@@ -86,7 +86,7 @@ async def download_evidence(
 def _within(query: EvidenceQuery, scope: RowScope) -> EvidenceQuery:
     if scope.projects is not None and query.measure == MeasureName("effective_cost"):
         raise OutOfScope(
-            "This key sees some projects only, and effective cost spreads the fees of the whole billing account: its "
+            "You see some projects only, and effective cost spreads the fees of the whole billing account: its "
             "rows do not add up to it. Ask for another measure."
         )
     return within(query, scope)

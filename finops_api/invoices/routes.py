@@ -3,10 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
-from psycopg import errors
 
 from finops_api.access import Admin, Pool, Reader, event
-from finops_api.database import rows
+from finops_api.database import may_write, rows
 from finops_api.errors import AskedTwice, BadQuestion, DatabaseUnreachable, NotAllowed, ReadReplica, documented
 from finops_api.invoices.models import (
     InvoiceMonthQuery,
@@ -134,12 +133,7 @@ async def put_invoice(
         **invoice.model_dump(),
     }
     async with pool.connection() as connection, connection.transaction():
-        try:
-            await connection.execute("set transaction read write")  # whatever else it does, this API reads
-        except errors.FeatureNotSupported:
-            raise ReadReplica(
-                "This API reads a replica. Send the total to one whose DATABASE_URL is the primary."
-            ) from None
+        await may_write(connection)
         taken = await connection.execute(invoices.TAKE, named)
         if taken.rowcount:
             await connection.execute(TOUCH_INVOICE_MONTHS, {"months": [invoice_month]})

@@ -6,7 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 from helpers.road import Export, Road, charge
+from oidcserver.server import serving
 
+from finops_warehouse import users
 from finops_warehouse.database import connect_to, init_db
 from finops_warehouse.embedded import EmbeddedPostgres
 from finops_warehouse.errors import NewerSchema, WarehouseError
@@ -66,6 +68,45 @@ def test_costs_are_served_from_a_replica_and_nothing_is_written_to_it(
     refused = api.put("/v1/invoices/A/202609/USD", json={"total": "10"})
     assert (refused.status_code, refused.json()["title"]) == (503, "ReadReplica")
     assert "primary" in refused.json()["detail"]
+
+
+def test_a_replica_knows_who_is_signed_in_and_signs_nobody_in_or_out(
+    replica: Replica, api_over: Callable[..., httpx.Client]
+) -> None:
+    """A session that began at the primary is one here; what has to be written is refused with the place to go to."""
+    pepper, token = "a pepper of these tests", users.new_session_token()
+    who = {"issuer": "https://x", "subject": "1", "email": "someone@example.com", "name": None, "role": "viewer"}
+    with connect_to(replica.dsn, autocommit=True) as connection:
+        [(user_id, _)] = connection.execute(users.SIGN_IN, who).fetchall()
+        session = {
+            "user_id": user_id, "digest": users.digest_of_session(token, pepper.encode()), "sign_in_digest": b"x",
+            "hours": 12, "ip": None, "user_agent": None,
+        }  # fmt: skip
+        connection.execute(users.BEGIN, session)
+    replica.follow()
+    with serving() as provider:
+        api = api_over(
+            replica.dsn,
+            api_key_pepper=pepper,
+            public_url="http://127.0.0.1:8000",
+            oidc_issuer=provider.issuer,
+            oidc_client_id=provider.client_id,
+            oidc_client_secret=provider.client_secret,
+            oidc_viewers="@example.com",
+        )
+        signed_in = {"Cookie": f"finops_session={token}"}
+        me = api.get("/v1/me", headers=signed_in).json()
+        began = api.get("/auth/sign-in")
+        back = httpx.get(began.headers["location"]).headers["location"]
+        kept = began.headers["set-cookie"].split(";")[0]
+        refused = [
+            api.get(back.removeprefix("http://127.0.0.1:8000"), headers={"Cookie": kept}),
+            api.post("/auth/sign-out", headers={**signed_in, "X-CSRF-Token": me["csrf_token"]}),
+        ]
+
+    assert me["email"] == "someone@example.com"
+    assert [(answer.status_code, answer.json()["title"]) for answer in refused] == [(503, "ReadReplica")] * 2
+    assert "primary" in refused[0].json()["detail"]
 
 
 @pytest.mark.parametrize(

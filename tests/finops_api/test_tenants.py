@@ -35,6 +35,7 @@ ANSWERED = {
     "/v1/costs": "/v1/costs?start=2026-09-01&end=2026-10-01&group_by=project&group_by=service&group_by=billing_account",
     "/v1/dimensions": "/v1/dimensions",
     "/v1/dimensions/{name}/members": "/v1/dimensions/project/members?limit=500",
+    "/v1/me": "/v1/me",
     "/v1/meta": "/v1/meta",
     "/v1/evidence": f"/v1/evidence?{CELL}&limit=200",
     "/v1/evidence.csv": f"/v1/evidence.csv?{CELL}",
@@ -61,11 +62,16 @@ REFUSED = {
     "/v1/recommendations": "/v1/recommendations",
     "/v1/insights": "/v1/insights",
     "/v1/focus/conformance": "/v1/focus/conformance",
+    "/v1/budgets": "/v1/budgets",
+    "/v1/budgets/{budget_id}": "/v1/budgets/1",
     "/v1/exports/focus.{format}": "/v1/exports/focus.ndjson?month=202609",
 }
 """What is told of everything at once."""
 
-ALL = {**ANSWERED, **BY_ACCOUNT, **REFUSED}
+OWN = {"/v1/views": "/v1/views", "/v1/views/{view_id}": "/v1/views/{view}"}
+"""What somebody kept: each is answered with their own, and not with what others kept."""
+
+ALL = {**ANSWERED, **BY_ACCOUNT, **REFUSED, **OWN}
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +98,13 @@ class Tenant:
         """Ask with the key."""
         asked = path.replace("{currency}", (self.currencies or ["XXX"])[0])
         return self._api.get(asked, params=params or None, headers={"Authorization": f"Bearer {self._token}"})
+
+    def post(self, path: str, **body: object) -> dict[str, Any]:
+        """Have something kept with the key."""
+        answer = self._api.post(path, json=body, headers={"Authorization": f"Bearer {self._token}"})
+        assert answer.status_code == 201, answer.text
+        kept: dict[str, Any] = answer.json()
+        return kept
 
     def leaks(self, text: str) -> set[str]:
         """Names of others that stand in a text."""
@@ -129,7 +142,7 @@ def test_the_matrix_holds_every_route_that_answers() -> None:
 
 
 @pytest.mark.parametrize("name", TENANTS)
-@pytest.mark.parametrize("route", ALL)
+@pytest.mark.parametrize("route", [route for route in ALL if route not in OWN])
 def test_nobody_is_told_a_row_of_another(tenant: MakeTenant, name: str, route: str) -> None:
     """The whole text of each answer, searched for every account, project and currency that is not theirs."""
     scope = TENANTS[name]
@@ -143,7 +156,8 @@ def test_nobody_is_told_a_row_of_another(tenant: MakeTenant, name: str, route: s
 
 
 @pytest.mark.parametrize(
-    "route", [*(r for r in ANSWERED if r != "/v1/dimensions"), *(r for r in BY_ACCOUNT if r != "/v1/coverage")]
+    "route",
+    [*(r for r in ANSWERED if r not in ("/v1/dimensions", "/v1/me")), *(r for r in BY_ACCOUNT if r != "/v1/coverage")],
 )
 def test_whoever_sees_everything_is_told_of_both(tenant: MakeTenant, route: str) -> None:
     """The matrix above is of answers in which others would stand: it can fail."""
@@ -182,6 +196,29 @@ def test_asking_for_what_is_anothers_is_asking_for_what_is_not_there(tenant: Mak
             told.append((answer.status_code, without_what_was_asked(answer, project)))
         assert told[0] == told[1]
         assert told[0][0] == 200
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_nobody_is_told_what_another_keeps(tenant: MakeTenant, name: str) -> None:
+    """Every key here has the same name: the rows it sees make it another owner. What is shared names others' rows."""
+    everybody, mine, other = tenant(RowScope()), tenant(TENANTS[name]), tenant(RowScope((EUROPE, AMERICA)))
+    theirs = [
+        keeper.post(OWN["/v1/views"], name=f"{name} {shared} {i}", query="f=project:nw-data-lake", shared=shared)
+        for i, keeper in enumerate((everybody, other))
+        for shared in (True, False)
+    ]
+    own = mine.post(OWN["/v1/views"], name="mine", query="by=project", shared=True)
+    place = OWN["/v1/views/{view_id}"]
+
+    listed = mine.get(OWN["/v1/views"])
+    assert [view["view_id"] for view in listed.json()["items"]] == [own["view_id"]]
+    assert mine.leaks(listed.text.replace(":", ",")) == set()
+    refusals = [mine.get(place.format(view=number)) for number in (*(view["view_id"] for view in theirs), 10**9)]
+    assert {refused.status_code for refused in refusals} == {404}
+    assert len({refused.json()["detail"] for refused in refusals}) == 1
+    seen = [view["view_id"] for view in everybody.get(OWN["/v1/views"]).json()["items"]]
+    assert {theirs[0]["view_id"], theirs[1]["view_id"], theirs[2]["view_id"], own["view_id"]} <= set(seen)
+    assert theirs[3]["view_id"] not in seen
 
 
 BEFORE = """

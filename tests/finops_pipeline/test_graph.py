@@ -99,6 +99,8 @@ def test_the_graph_draws_the_road_from_the_export_to_the_invoice_and_to_the_sent
         ("cost_forecasts", "llm_insights"),
         ("savings_recommendations", "llm_insights"),
         ("invoice_months", "llm_insights_monthly"),
+        ("cost_by_project_service_daily", "budget_alerts"),
+        ("cost_forecasts", "budget_alerts"),
     }
 
 

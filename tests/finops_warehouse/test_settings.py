@@ -159,6 +159,86 @@ def test_a_model_that_cannot_be_asked_so_is_refused(
     assert SECRET not in str(refused.value)
 
 
+SIGN_IN = {
+    "OIDC_ISSUER": "https://accounts.example.com",
+    "OIDC_CLIENT_ID": "finops",
+    "PUBLIC_URL": "https://finops.example.com",
+    "OIDC_VIEWERS": "@example.com",
+}
+"""What signing in needs, and no more."""
+
+
+def test_people_sign_in_with_all_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusals below must not hit it; what is left empty is unset; an origin is as browsers write it."""
+    for name, value in {**SIGN_IN, "OIDC_CLIENT_SECRET": "", "OIDC_ADMINS": ""}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PUBLIC_URL", "https://FinOps.example.com:443/")
+    monkeypatch.setenv("OIDC_ANALYSTS", " group:Cost analysts, someone@example.com,, ")
+
+    assert load_settings().signs_people_in
+    assert load_settings().oidc_client_secret is None
+    assert load_settings().public_url == "https://finops.example.com"
+    assert load_settings().listed_people == {
+        "admin": (),
+        "analyst": ("group:Cost analysts", "someone@example.com"),
+        "viewer": ("@example.com",),
+    }
+
+
+@pytest.mark.parametrize("name", SIGN_IN)
+def test_half_a_sign_in_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A deployment that knows keys alone, while somebody believes that people sign in."""
+    for given, value in SIGN_IN.items():
+        if given != name:
+            monkeypatch.setenv(given, value)
+
+    with pytest.raises(SettingsError, match=name):
+        load_settings()
+
+
+def test_nobody_signs_in_unless_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Knowing where browsers find us is not yet a provider."""
+    monkeypatch.setenv("PUBLIC_URL", "http://127.0.0.1:8000")
+
+    assert not load_settings().signs_people_in
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("PUBLIC_URL", f"http://{SECRET}.example.com", "https://"),
+        ("PUBLIC_URL", f"https://example.com/{SECRET}", "without a path"),
+        ("PUBLIC_URL", f"https://{SECRET}@example.com", "without a path"),
+        ("PUBLIC_URL", SECRET, "https://finops.example.com"),
+        ("PUBLIC_URL", f"ftp://127.0.0.1/?{SECRET}", "https://finops.example.com"),
+        ("OIDC_ISSUER", f"http://{SECRET}.example.com", "https://accounts.google.com"),
+        ("OIDC_ISSUER", f"https://accounts.example.com?{SECRET}", "https://accounts.google.com"),
+        ("OIDC_ISSUER", SECRET, "https://accounts.google.com"),
+        ("OIDC_VIEWERS", f"@example.com, {SECRET}", "entry 2 is none of these"),
+        ("OIDC_ADMINS", f"a@b.com {SECRET}@b.com", "commas between them"),
+        ("OIDC_ADMINS", "group:", "commas between them"),
+        ("OIDC_ADMINS", "@", "commas between them"),
+        ("OIDC_VIEWERS", " , ", "names anybody"),
+        ("OIDC_SCOPES", "openid profile", "openid and email"),
+        ("SESSION_HOURS", "0", "greater than 0"),
+        ("SESSION_IDLE_MINUTES", "1", "greater than or equal to 5"),
+    ],
+)
+def test_a_sign_in_that_is_wrong_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str
+) -> None:
+    """Before the first person is sent anywhere."""
+    for given, usual in {**SIGN_IN, name: value}.items():
+        monkeypatch.setenv(given, usual)
+
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+
+    assert name in str(refused.value)
+    assert remedy in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9050", "http://localhost:9050", "http://[::1]:9050"])
 def test_an_endpoint_on_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     """The test server is there; the refusal above must not hit it."""

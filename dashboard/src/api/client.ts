@@ -8,9 +8,13 @@ export const client = createClient<paths>({ baseUrl: '', querySerializer: { arra
 /** Only in memory: a token kept by the browser is a token left behind. */
 let token: string | null = null
 
+/** Of whoever is signed in: the API takes changes from pages that know it. */
+let csrfToken: string | null = null
+
 client.use({
   onRequest({ request }) {
     if (token) request.headers.set('Authorization', `Bearer ${token}`)
+    if (csrfToken && request.method !== 'GET') request.headers.set('X-CSRF-Token', csrfToken)
     return request
   },
 })
@@ -18,6 +22,11 @@ client.use({
 /** From here on, send this API_TOKEN along. */
 export function sendToken(given: string): void {
   token = given
+}
+
+/** From here on, send this along with every change. */
+export function sendCsrfToken(told: string | null): void {
+  csrfToken = told
 }
 
 /** A refusal of the API, with what it said. */

@@ -4,9 +4,9 @@ import {
   type InfiniteData, keepPreviousData, QueryClient, useInfiniteQuery, type UseInfiniteQueryResult, useQuery, type UseQueryResult,
 } from '@tanstack/react-query'
 import type { Filters } from '../lib/view'
-import { answered, client, Refused } from './client'
+import { answered, client, Refused, sendCsrfToken } from './client'
 import type {
-  AnomalyPage, CostPage, CostQuery, Evidence, EvidenceQuery, ForecastPage, InsightPage, Meta, RecommendationPage,
+  AnomalyPage, CostPage, CostQuery, Evidence, EvidenceQuery, ForecastPage, InsightPage, Me, Meta, RecommendationPage,
 } from './types'
 
 const TRIES = 3
@@ -39,6 +39,24 @@ export function useMeta(): UseQueryResult<Meta> {
     refetchInterval: META_EVERY_MILLISECONDS,
     staleTime: META_EVERY_MILLISECONDS,
   })
+}
+
+/** Who is asking, once it is known that somebody is let in. */
+export function useMe(enabled: boolean): UseQueryResult<Me> {
+  return useQuery({
+    queryKey: ['me'],
+    queryFn: async ({ signal }) => {
+      const me = await answered(client.GET('/v1/me', { signal }))
+      sendCsrfToken(me.csrf_token)
+      return me
+    },
+    enabled,
+  })
+}
+
+/** End the session of this browser. */
+export async function signOut(): Promise<void> {
+  await answered(client.POST('/auth/sign-out'))
 }
 
 export function useCosts(version: number, query: CostQuery, enabled = true): UseQueryResult<CostPage> {

@@ -8,6 +8,7 @@ type Ok<Route extends keyof paths> = paths[Route] extends {
   ? Body
   : never
 
+export type Me = Ok<'/v1/me'>
 export type Meta = Ok<'/v1/meta'>
 export type CostPage = Ok<'/v1/costs'>
 export type CostQuery = NonNullable<paths['/v1/costs']['get']['parameters']['query']>

@@ -1,11 +1,14 @@
+import { useMe } from '../api/queries'
 import type { Meta } from '../api/types'
 import { currencyOf } from '../lib/currency'
+import { Account } from './Account'
 import { Freshness } from './Freshness'
 import { Reconciliation } from './Reconciliation'
 import { ThemeMenu } from './ThemeMenu'
 
 /** Name, ways out, and how far the numbers can be trusted. */
 export function TopBar({ meta, currency }: { meta: Meta | null; currency: string | null }) {
+  const me = useMe(meta !== null)
   return (
     <header className="top-bar">
       <span className="brand">FinOps Intelligence</span>
@@ -18,6 +21,7 @@ export function TopBar({ meta, currency }: { meta: Meta | null; currency: string
         {meta && <Freshness meta={meta} />}
         {meta && <Reconciliation meta={meta} currency={currencyOf(currency, meta.billing_currencies)} />}
       </div>
+      <Account me={me.data} />
       <ThemeMenu />
     </header>
   )

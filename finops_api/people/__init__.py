@@ -1,0 +1,1 @@
+"""People: signing in at a provider, signing out, and who somebody is."""

@@ -1,0 +1,1 @@
+"""Views of the dashboard that somebody gave a name, to open again or to share."""
