@@ -374,6 +374,112 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/budgets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Budgets
+         * @description Every budget, how much of it is spent on the complete days of a month, what is forecast, and what was told.
+         */
+        get: operations["listBudgets"];
+        put?: never;
+        /**
+         * Create Budget
+         * @description Make a budget. Its alerts follow within minutes, where Dagster runs, or with the next `finops sync`.
+         */
+        post: operations["createBudget"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/budgets/{budget_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Budget
+         * @description One budget and its month. `ETag` is the version of the budget, whatever is spent of it.
+         */
+        get: operations["getBudget"];
+        /**
+         * Put Budget
+         * @description Change a budget, all of it. One that is so already stays as it is, so that sending it again is safe.
+         *
+         *     Alerts that would not have been given by the changed budget are withdrawn, and new ones given.
+         */
+        put: operations["putBudget"];
+        post?: never;
+        /**
+         * Delete Budget
+         * @description Take a budget away, with its alerts. What it was stays written down in `audit_event`.
+         */
+        delete: operations["deleteBudget"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/views": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Views
+         * @description Your views, and those that others share. A key that sees some rows only sees its own views only.
+         */
+        get: operations["listViews"];
+        put?: never;
+        /**
+         * Create View
+         * @description Keep a view of the dashboard under a name of your own.
+         */
+        post: operations["createView"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/views/{view_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get View
+         * @description One view. That of somebody else who does not share it is as if it were not there.
+         */
+        get: operations["getView"];
+        /**
+         * Put View
+         * @description Change a view: one of your own, or as somebody with the scope admin one that is shared.
+         */
+        put: operations["putView"];
+        post?: never;
+        /**
+         * Delete View
+         * @description Take a view away: one of your own, or as somebody with the scope admin one that is shared.
+         */
+        delete: operations["deleteView"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/evidence": {
         parameters: {
             query?: never;
@@ -543,6 +649,46 @@ export interface paths {
          * @description Numbers for Prometheus: requests, and how far the tables are behind; without a warehouse, those last known.
          */
         get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/sign-out": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign Out
+         * @description End the session of this browser, here and on every replica. At the provider somebody stays signed in.
+         */
+        post: operations["signOut"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Me
+         * @description Who you are here, what you may do, which rows you see, and until when.
+         */
+        get: operations["getMe"];
         put?: never;
         post?: never;
         delete?: never;
@@ -904,6 +1050,439 @@ export interface components {
             low_95: string;
             /** High 95 */
             high_95: string;
+        };
+        /**
+         * Budget
+         * @description A budget as it is kept.
+         */
+        Budget: {
+            /**
+             * Name
+             * @example Shop in production
+             */
+            name: string;
+            /**
+             * Billing Currency
+             * @example USD
+             */
+            billing_currency: string;
+            /**
+             * Amount
+             * @description For each month, in `billing_currency`.
+             * @example 12000
+             */
+            amount: string;
+            /**
+             * Measure
+             * @description Which cost counts, in the words of `/v1/costs`.
+             * @default billed_cost
+             * @enum {string}
+             */
+            measure: "billed_cost" | "effective_cost" | "contracted_cost" | "list_cost" | "cost";
+            /**
+             * Filters
+             * @description Members by dimension, built-in or custom, ids or names: of each dimension any of them, of several all of them. Empty: everything in `billing_currency`.
+             * @default {}
+             * @example {
+             *       "project": [
+             *         "nw-shop-prod"
+             *       ]
+             *     }
+             */
+            filters: {
+                [key: string]: string[];
+            };
+            /**
+             * Thresholds
+             * @description Percent of `amount`: each is told once a month, when so much is spent.
+             * @default [
+             *       50,
+             *       90,
+             *       100
+             *     ]
+             */
+            thresholds: number[];
+            /**
+             * Forecast Thresholds
+             * @description Percent of `amount`: each is told when the forecast of the month's end reaches it.
+             * @default [
+             *       100
+             *     ]
+             */
+            forecast_thresholds: number[];
+            /**
+             * Start Month
+             * @description The first month it holds for.
+             * @example 2026-11
+             */
+            start_month: string;
+            /**
+             * End Month
+             * @description The last one. Left out: it goes on.
+             */
+            end_month?: string | null;
+            /** Budget Id */
+            budget_id: number;
+            /**
+             * Version
+             * @description Rises with every change; `If-Match` names it.
+             */
+            version: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** Updated By */
+            updated_by: string;
+        };
+        /**
+         * BudgetAlert
+         * @description A threshold that was reached.
+         */
+        BudgetAlert: {
+            /** Alert Id */
+            alert_id: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "actual" | "forecast";
+            /**
+             * Threshold
+             * @description Percent of the budget.
+             */
+            threshold: number;
+            /**
+             * Crossed On
+             * Format: date
+             * @description First usage day with which so much was spent, or whose forecast said so.
+             */
+            crossed_on: string;
+            /**
+             * Amount
+             * @description What was spent by then, or forecast then.
+             */
+            amount: string;
+            /**
+             * Budget Amount
+             * @description The budget as it was.
+             */
+            budget_amount: string;
+            /**
+             * Source Version
+             * @description The newest build it was noticed in.
+             */
+            source_version: number;
+            /**
+             * Noticed At
+             * Format: date-time
+             */
+            noticed_at: string;
+            /**
+             * Posted At
+             * @description When ALERT_WEBHOOK_URL took it.
+             */
+            posted_at: string | null;
+            /**
+             * Withdrawn At
+             * @description When it was found not to hold any more: costs were restated, or the budget was changed.
+             */
+            withdrawn_at: string | null;
+        };
+        /**
+         * BudgetForecast
+         * @description What the month will come to; amounts are decimal strings in the budget's `billing_currency`.
+         */
+        BudgetForecast: {
+            /** Expected */
+            expected: string;
+            /**
+             * Expected Percent
+             * @description Of the budget.
+             */
+            expected_percent: string;
+            /** Low 80 */
+            low_80: string;
+            /** High 80 */
+            high_80: string;
+            /** Low 95 */
+            low_95: string;
+            /** High 95 */
+            high_95: string;
+            /**
+             * As Of Day
+             * Format: date
+             */
+            as_of_day: string;
+            /**
+             * Source
+             * @default cost_forecasts
+             * @constant
+             */
+            source: "cost_forecasts";
+            /**
+             * Scope
+             * @description With `member`: which of `/v1/forecasts` it is.
+             */
+            scope: string;
+            /** Member */
+            member: string;
+            /** Model */
+            model: string;
+            /**
+             * Confidence
+             * @description The forecast's own `status`: `low_history` is of few days.
+             */
+            confidence: string;
+        };
+        /**
+         * BudgetInfo
+         * @description A budget and its month.
+         */
+        BudgetInfo: {
+            /**
+             * Name
+             * @example Shop in production
+             */
+            name: string;
+            /**
+             * Billing Currency
+             * @example USD
+             */
+            billing_currency: string;
+            /**
+             * Amount
+             * @description For each month, in `billing_currency`.
+             * @example 12000
+             */
+            amount: string;
+            /**
+             * Measure
+             * @description Which cost counts, in the words of `/v1/costs`.
+             * @default billed_cost
+             * @enum {string}
+             */
+            measure: "billed_cost" | "effective_cost" | "contracted_cost" | "list_cost" | "cost";
+            /**
+             * Filters
+             * @description Members by dimension, built-in or custom, ids or names: of each dimension any of them, of several all of them. Empty: everything in `billing_currency`.
+             * @default {}
+             * @example {
+             *       "project": [
+             *         "nw-shop-prod"
+             *       ]
+             *     }
+             */
+            filters: {
+                [key: string]: string[];
+            };
+            /**
+             * Thresholds
+             * @description Percent of `amount`: each is told once a month, when so much is spent.
+             * @default [
+             *       50,
+             *       90,
+             *       100
+             *     ]
+             */
+            thresholds: number[];
+            /**
+             * Forecast Thresholds
+             * @description Percent of `amount`: each is told when the forecast of the month's end reaches it.
+             * @default [
+             *       100
+             *     ]
+             */
+            forecast_thresholds: number[];
+            /**
+             * Start Month
+             * @description The first month it holds for.
+             * @example 2026-11
+             */
+            start_month: string;
+            /**
+             * End Month
+             * @description The last one. Left out: it goes on.
+             */
+            end_month?: string | null;
+            /** Budget Id */
+            budget_id: number;
+            /**
+             * Version
+             * @description Rises with every change; `If-Match` names it.
+             */
+            version: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+            /** Updated By */
+            updated_by: string;
+            status: components["schemas"]["BudgetStatus"] | null;
+            /** Why No Status */
+            why_no_status: string | null;
+            /**
+             * Alerts
+             * @description Of the month, the newest first; those that were withdrawn as well.
+             */
+            alerts: components["schemas"]["BudgetAlert"][];
+        };
+        /**
+         * BudgetMeta
+         * @description Which days are counted.
+         */
+        BudgetMeta: {
+            /**
+             * Month
+             * @description None before any day is complete.
+             */
+            month: string | null;
+            /**
+             * Complete Through
+             * @description Last usage day whose charges have all had time to arrive.
+             */
+            complete_through: string | null;
+            /**
+             * Counted Through
+             * @description Last day of the month that is counted; None when there is none.
+             */
+            counted_through: string | null;
+            /**
+             * Elapsed Percent
+             * @description The days counted of those of the month: an even pace.
+             */
+            elapsed_percent: string | null;
+            /**
+             * Missing Days
+             * @description Days among those counted that are not built. They are not zeroes.
+             */
+            missing_days: string[];
+        };
+        /**
+         * BudgetPage
+         * @description Budgets, in the order of their names.
+         */
+        BudgetPage: {
+            /** Items */
+            items: components["schemas"]["BudgetInfo"][];
+            meta: components["schemas"]["BudgetMeta"];
+        };
+        /**
+         * BudgetPlan
+         * @description What may be spent in a calendar month of usage, of which charges, and when to tell.
+         */
+        BudgetPlan: {
+            /**
+             * Name
+             * @example Shop in production
+             */
+            name: string;
+            /**
+             * Billing Currency
+             * @example USD
+             */
+            billing_currency: string;
+            /**
+             * Amount
+             * @description For each month, in `billing_currency`.
+             * @example 12000
+             */
+            amount: string;
+            /**
+             * Measure
+             * @description Which cost counts, in the words of `/v1/costs`.
+             * @default billed_cost
+             * @enum {string}
+             */
+            measure: "billed_cost" | "effective_cost" | "contracted_cost" | "list_cost" | "cost";
+            /**
+             * Filters
+             * @description Members by dimension, built-in or custom, ids or names: of each dimension any of them, of several all of them. Empty: everything in `billing_currency`.
+             * @default {}
+             * @example {
+             *       "project": [
+             *         "nw-shop-prod"
+             *       ]
+             *     }
+             */
+            filters: {
+                [key: string]: string[];
+            };
+            /**
+             * Thresholds
+             * @description Percent of `amount`: each is told once a month, when so much is spent.
+             * @default [
+             *       50,
+             *       90,
+             *       100
+             *     ]
+             */
+            thresholds: number[];
+            /**
+             * Forecast Thresholds
+             * @description Percent of `amount`: each is told when the forecast of the month's end reaches it.
+             * @default [
+             *       100
+             *     ]
+             */
+            forecast_thresholds: number[];
+            /**
+             * Start Month
+             * @description The first month it holds for.
+             * @example 2026-11
+             */
+            start_month: string;
+            /**
+             * End Month
+             * @description The last one. Left out: it goes on.
+             */
+            end_month?: string | null;
+        };
+        /**
+         * BudgetStatus
+         * @description How much of a budget is spent; amounts are decimal strings in its `billing_currency`.
+         */
+        BudgetStatus: {
+            /**
+             * Spent
+             * @description On the days up to `meta.counted_through`, to the last digit what `/v1/costs` says.
+             */
+            spent: string;
+            /**
+             * Spent Percent
+             * @description Of the budget, with two decimals.
+             */
+            spent_percent: string;
+            /**
+             * Remaining
+             * @description Negative once it is over.
+             */
+            remaining: string;
+            /**
+             * State
+             * @description `over`: more is spent than may be. `warning`: a threshold is reached, by what is spent or by the forecast.
+             * @enum {string}
+             */
+            state: "ok" | "warning" | "over";
+            forecast: components["schemas"]["BudgetForecast"] | null;
+            /** Why No Forecast */
+            why_no_forecast: string | null;
         };
         /**
          * Catalogue
@@ -2062,6 +2641,56 @@ export interface components {
             as_of_day: string | null;
         };
         /**
+         * Me
+         * @description Who asks, and what they may.
+         */
+        Me: {
+            /**
+             * Name
+             * @description As the audit record names them.
+             * @example user someone@example.com
+             */
+            name: string;
+            /**
+             * Kind
+             * @description A person who signed in; a key; API_TOKEN; or this machine, before there is any of these.
+             * @enum {string}
+             */
+            kind: "user" | "key" | "deployment" | "machine";
+            /**
+             * Email
+             * @description Of a person.
+             */
+            email: string | null;
+            /**
+             * Role
+             * @description Of a person, as of their last sign-in.
+             */
+            role: ("viewer" | "analyst" | "admin") | null;
+            /** Scopes */
+            scopes: ("read" | "export" | "admin")[];
+            /**
+             * Billing Accounts
+             * @description The accounts whose rows are seen; null where all are.
+             */
+            billing_accounts: string[] | null;
+            /**
+             * Projects
+             * @description The projects whose rows are seen; null where all are.
+             */
+            projects: string[] | null;
+            /**
+             * Expires At
+             * @description When the session or the key ends, whatever is done with it.
+             */
+            expires_at: string | null;
+            /**
+             * Csrf Token
+             * @description Of a session: `X-CSRF-Token` of every request that is not GET. A request with a key needs none.
+             */
+            csrf_token: string | null;
+        };
+        /**
          * MeasureInfo
          * @description Something to add up.
          */
@@ -2582,6 +3211,17 @@ export interface components {
             reason: string;
         };
         /**
+         * SignedOut
+         * @description Nobody is signed in any more.
+         */
+        SignedOut: {
+            /**
+             * Signed Out
+             * @description Whether somebody was.
+             */
+            signed_out: boolean;
+        };
+        /**
          * Stored
          * @description One column of one row of a table of ours; the sum of it where the key names several rows.
          *
@@ -2650,6 +3290,73 @@ export interface components {
              * @description Of what was expected.
              */
             min_percent: string;
+        };
+        /**
+         * ViewInfo
+         * @description A view that was kept.
+         */
+        ViewInfo: {
+            /** View Id */
+            view_id: number;
+            /** Name */
+            name: string;
+            /**
+             * Query
+             * @description Opens it: `/?` and this.
+             */
+            query: string;
+            /**
+             * Costs
+             * @description The same question, to be asked of the API.
+             */
+            costs: string;
+            /** Shared */
+            shared: boolean;
+            /** Owner */
+            owner: string;
+            /** Is Yours */
+            is_yours: boolean;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Updated At
+             * Format: date-time
+             */
+            updated_at: string;
+        };
+        /**
+         * ViewPage
+         * @description Your views and those that are shared, in the order of their names.
+         */
+        ViewPage: {
+            /** Items */
+            items: components["schemas"]["ViewInfo"][];
+        };
+        /**
+         * ViewPlan
+         * @description What to keep under which name.
+         */
+        ViewPlan: {
+            /**
+             * Name
+             * @example Shop by SKU
+             */
+            name: string;
+            /**
+             * Query
+             * @description The address of the dashboard after its `?`: `by=sku&f=project:nw-shop-prod`. Empty: as it opens.
+             * @example period=30d&by=sku&f=project:nw-shop-prod
+             */
+            query: string;
+            /**
+             * Shared
+             * @description Whether everybody who sees every row sees it, too.
+             * @default false
+             */
+            shared: boolean;
         };
     };
     responses: never;
@@ -2721,7 +3428,7 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2730,7 +3437,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2799,7 +3506,7 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2808,7 +3515,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2873,7 +3580,7 @@ export interface operations {
                     "application/json": components["schemas"]["Catalogue"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2882,7 +3589,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2935,7 +3642,7 @@ export interface operations {
                     "application/json": components["schemas"]["Members"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2944,7 +3651,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3000,7 +3707,7 @@ export interface operations {
                     "application/json": components["schemas"]["Meta"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3009,7 +3716,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3067,7 +3774,7 @@ export interface operations {
                     "application/json": components["schemas"]["Coverage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3076,7 +3783,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3147,7 +3854,7 @@ export interface operations {
                     "application/json": components["schemas"]["Allocations"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3156,7 +3863,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3225,7 +3932,7 @@ export interface operations {
                     "application/json": components["schemas"]["Restatements"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3234,7 +3941,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3294,7 +4001,7 @@ export interface operations {
                     "application/json": components["schemas"]["Maturity"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3303,7 +4010,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3363,7 +4070,7 @@ export interface operations {
                     "application/json": components["schemas"]["Nowcasts"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3372,7 +4079,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3431,7 +4138,7 @@ export interface operations {
                     "application/json": components["schemas"]["InvoiceMonths"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3440,7 +4147,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3500,7 +4207,7 @@ export interface operations {
                     "application/json": components["schemas"]["Parts"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3509,7 +4216,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3573,7 +4280,7 @@ export interface operations {
                     "application/json": components["schemas"]["Taken"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3582,7 +4289,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3651,7 +4358,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnomalyPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3660,7 +4367,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3723,7 +4430,7 @@ export interface operations {
                     "application/json": components["schemas"]["ForecastPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3732,7 +4439,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3788,7 +4495,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccuracyPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3797,7 +4504,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3851,7 +4558,7 @@ export interface operations {
                     "application/json": components["schemas"]["RecommendationPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3860,7 +4567,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3930,7 +4637,7 @@ export interface operations {
                     "application/json": components["schemas"]["InsightPage"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3939,7 +4646,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3967,6 +4674,793 @@ export interface operations {
                 };
             };
             /** @description NothingLoaded: No usage day has been built yet. `finops sync` loads and builds; `finops status` says how far it is. DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listBudgets: {
+        parameters: {
+            query?: {
+                /** @description A calendar month of usage. Left out: that of the last complete day. */
+                month?: string | null;
+                /** @description Only these currencies. */
+                billing_currency?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BudgetPage"];
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createBudget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BudgetPlan"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NameTaken: There is one of this name already. TooMany: There are as many as there may be. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. ReadReplica: What was sent has to be written, and this API reads a replica. Send it to the API over the primary database. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getBudget: {
+        parameters: {
+            query?: {
+                /** @description A calendar month of usage. Left out: that of the last complete day. */
+                month?: string | null;
+            };
+            header?: never;
+            path: {
+                budget_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BudgetInfo"];
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NoSuchBudget: No budget has this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putBudget: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The version that is to be changed, as `ETag` and `version` tell it: `"3"`. `*`: whichever it is. */
+                "if-match": string;
+            };
+            path: {
+                budget_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BudgetPlan"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NoSuchBudget: No budget has this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NameTaken: There is one of this name already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description ChangedMeanwhile: It is not the version any more that `If-Match` names. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. ReadReplica: What was sent has to be written, and this API reads a replica. Send it to the API over the primary database. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteBudget: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The version that is to be changed, as `ETag` and `version` tell it: `"3"`. `*`: whichever it is. */
+                "if-match": string;
+            };
+            path: {
+                budget_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NoSuchBudget: No budget has this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description ChangedMeanwhile: It is not the version any more that `If-Match` names. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. ReadReplica: What was sent has to be written, and this API reads a replica. Send it to the API over the primary database. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listViews: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViewPage"];
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createView: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ViewPlan"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViewInfo"];
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NameTaken: There is one of this name already. TooMany: There are as many as there may be. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. ReadReplica: What was sent has to be written, and this API reads a replica. Send it to the API over the primary database. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getView: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                view_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViewInfo"];
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NoSuchView: No view that whoever asks may see has this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putView: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                view_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ViewPlan"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViewInfo"];
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NoSuchView: No view that whoever asks may see has this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NameTaken: There is one of this name already. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. ReadReplica: What was sent has to be written, and this API reads a replica. Send it to the API over the primary database. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteView: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                view_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description NoSuchView: No view that whoever asks may see has this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadQuestion: The question cannot be answered as it stands. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. ReadReplica: What was sent has to be written, and this API reads a replica. Send it to the API over the primary database. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4038,7 +5532,7 @@ export interface operations {
                     "application/json": components["schemas"]["Evidence"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4047,7 +5541,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4153,7 +5647,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4162,7 +5656,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4234,7 +5728,7 @@ export interface operations {
                     "application/json": components["schemas"]["Conformance"];
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4243,7 +5737,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4352,7 +5846,7 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4361,7 +5855,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4430,7 +5924,7 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                 };
             };
-            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. */
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4439,7 +5933,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. */
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4542,6 +6036,100 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedOut"];
+                };
+            };
+            /** @description NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. ReadReplica: What was sent has to be written, and this API reads a replica. Send it to the API over the primary database. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
