@@ -8,6 +8,7 @@ import typer
 
 from finops_cli.output import print_json, say, steps
 from finops_cli.sample import yesterday
+from finops_warehouse import budgets
 from finops_warehouse.assignment import follow
 from finops_warehouse.database import connect, init_db, warehouse_dsn
 from finops_warehouse.errors import BadRequest
@@ -73,7 +74,7 @@ def demo(
 
 
 def _write_sample(settings: Settings, days: int, rows_per_day: int) -> tuple[date, date, int]:
-    """Write the sample export, or its next days when an earlier demo wrote the first ones. Hands in its invoices."""
+    """Write the sample export, or its next days when an earlier demo wrote the first. Hands in its invoices, and budgets."""
     from finops_pipeline.sample_export import write_sample_export
 
     last = yesterday()
@@ -89,7 +90,30 @@ def _write_sample(settings: Settings, days: int, rows_per_day: int) -> tuple[dat
     say(f"The sample export holds {export.rows:,} rows, export days {first} to {last}.")
     with connect(settings, autocommit=True) as connection:
         invoices = hand_in(connection, export.truth_dir / "invoices.csv")
+        budgets.hand_in(connection, _budgets(first), actor="demo")
     return first, last, invoices
+
+
+def _budgets(first: date) -> list[budgets.BudgetPlan]:
+    """Some that the sample's months stay below, and some that they do not."""
+    return [
+        budgets.BudgetPlan.model_validate(
+            {
+                "name": name,
+                "billing_currency": currency,
+                "amount": amount,
+                "filters": filters,
+                "start_month": f"{first:%Y-%m}",
+            }
+        )
+        for name, currency, amount, filters in (
+            ("Everything in US dollars", "USD", "500000", {}),
+            ("Everything in euros", "EUR", "100000", {}),
+            ("Archive", "USD", "7500", {"project": ["nw-archive"]}),
+            ("Compute Engine", "USD", "200000", {"service": ["6F81-5844-456A"]}),
+            ("Shops in production", "EUR", "70000", {"project": ["nw-eu-shop-prod", "nw-eu-payments"]}),
+        )
+    ]
 
 
 def _build(settings: Settings, *, serve: bool) -> list[str]:
