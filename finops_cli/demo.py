@@ -74,7 +74,7 @@ def demo(
 
 
 def _write_sample(settings: Settings, days: int, rows_per_day: int) -> tuple[date, date, int]:
-    """Write the sample export, or its next days when an earlier demo wrote the first. Hands in its invoices, and budgets."""
+    """Write the sample export, or its next days after an earlier demo. Hands in its invoices and its budgets."""
     from finops_pipeline.sample_export import write_sample_export
 
     last = yesterday()
