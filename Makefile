@@ -51,7 +51,7 @@ lint: setup ## Check style and types
 	$(VENV)/bin/mypy --strict $(CODE)
 
 bench: setup ## Run every benchmark
-	@for name in $(BENCHMARKS); do echo "== $$name"; $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
+	@for name in $(BENCHMARKS); do echo "== $$name"; CHROMIUM="$$(.ci/browser)" $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
 
 browser: setup ## Find a Chromium for the tests, or fetch one, and print where it is
 	@.ci/browser

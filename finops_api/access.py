@@ -6,11 +6,12 @@ Headers say nothing about it: anybody can write one.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
+import psycopg
 from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope
@@ -59,31 +60,40 @@ OF_THE_DEPLOYMENT = Principal("API_TOKEN", frozenset(SCOPES))
 ON_THIS_MACHINE = Principal("this machine", frozenset(SCOPES))
 
 
-def reader_of(app: FastAPI) -> Callable[[Scope], str | None]:
-    """Tells which rows a request may read; None where a route has to look, to count or to refuse. Asks nobody."""
+def reader_of(app: FastAPI) -> Callable[[Scope], Awaitable[str | None]]:
+    """Tells which rows a request may read; None where a route has to refuse, or to say why nobody can tell.
+
+    Asks the database what the route would ask first, and only where that was not asked for some seconds.
+    """
     settings: Settings = app.state.settings
     sent = b"Bearer " + settings.api_token.get_secret_value().encode() if settings.api_token else None
 
-    def rows_of(scope: Scope) -> str | None:
+    async def rows_of(scope: Scope) -> str | None:
+        try:
+            return await _rows_of(scope)
+        except psycopg.Error:
+            return None
+
+    async def _rows_of(scope: Scope) -> str | None:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         if sent is not None and hmac.compare_digest(given, sent):
             return str(EVERY_ROW)
         keys: KeyRing = app.state.keys
         kind, _, token = given.partition(b" ")
-        if kind.lower() == b"bearer" and (key := keys.find_known(token.decode("latin-1"))) is not None:
+        if kind.lower() == b"bearer" and (key := await keys.find(token.decode("latin-1"))) is not None:
             journal: Journal = app.state.journal
             journal.used(key.key_id)
             return str(key.rows) if "read" in key.scopes else None
         if settings.signs_people_in:
             sessions: SessionRing = app.state.sessions
             # A key that is sent along counts, also one that opens nothing; and every role reads.
-            session = None if kind.lower() == b"bearer" else sessions.find_known(session_token(scope, settings))
+            session = None if kind.lower() == b"bearer" else await sessions.find(session_token(scope, settings))
             if session is not None:
                 _note(app.state.journal, sessions, session)
             return str(session.rows) if session is not None else None
         client = scope["client"]
         is_here = client is not None and is_loopback(app.state.host) and is_loopback(client[0])
-        return str(EVERY_ROW) if settings.api_token is None and is_here and keys.is_known_to_be_empty() else None
+        return str(EVERY_ROW) if settings.api_token is None and is_here and await keys.is_empty() else None
 
     return rows_of
 

@@ -7,7 +7,7 @@ come while one is being answered wait for that answer.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -91,7 +91,7 @@ class KeptAnswers:
         self,
         app: ASGIApp,
         changes: Changes,
-        reader: Callable[[Scope], str | None],
+        reader: Callable[[Scope], Awaitable[str | None]],
         room: int,
         registry: CollectorRegistry,
     ) -> None:
@@ -114,9 +114,9 @@ class KeptAnswers:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        state = self._changes.state
+        reader = await self._reader(scope)
+        state = self._changes.state  # only now: whatever was committed meanwhile is heard of
         self._listening.set(state is not None)
-        reader = self._reader(scope)
         if state is None or reader is None or b"no-cache" in headers.get(b"cache-control", b""):
             self._made.inc()
             await self._app(scope, receive, send)

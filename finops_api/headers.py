@@ -2,12 +2,12 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-ALWAYS = {
-    b"x-content-type-options": b"nosniff",
-    b"content-security-policy": b"frame-ancestors 'none'",
-    b"referrer-policy": b"no-referrer",
-}
-OVER_TLS = {b"strict-transport-security": b"max-age=31536000"}
+WANTED = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+WANTED_OVER_TLS = (*WANTED, (b"strict-transport-security", b"max-age=31536000"))
 
 
 class SecurityHeaders:
@@ -22,14 +22,13 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
         # Forged it does no harm: a browser listens to this header over TLS alone.
-        forwarded = dict(scope["headers"]).get(b"x-forwarded-proto") == b"https"
-        wanted = {**ALWAYS, **(OVER_TLS if scope["scheme"] == "https" or forwarded else {})}
+        is_over_tls = scope["scheme"] == "https" or (b"x-forwarded-proto", b"https") in scope["headers"]
+        wanted = WANTED_OVER_TLS if is_over_tls else WANTED
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = {name.lower() for name, _ in message["headers"]}
-                added = [(name, value) for name, value in wanted.items() if name not in given]
-                message["headers"] = [*message["headers"], *added]
+                given = dict(message["headers"])
+                message["headers"] = [*message["headers"], *(one for one in wanted if one[0] not in given)]
             await send(message)
 
         await self._app(scope, receive, sending)

@@ -72,17 +72,6 @@ class KeyRing:
             known = await self._known(READ_AGAIN_FOR_A_STRANGER_SECONDS)
         return self._valid(token, prefix, known)
 
-    def find_known(self, token: str) -> KnownKey | None:
-        """The key, as far as that is known without asking anybody."""
-        prefix = prefix_of(token)
-        if prefix is None or not self._is_fresh(READ_AGAIN_SECONDS):
-            return None
-        return self._valid(token, prefix, self._read)
-
-    def is_known_to_be_empty(self) -> bool:
-        """Whether no key was ever made, as far as that is known without asking anybody."""
-        return self._is_fresh(READ_AGAIN_SECONDS) and not self._read.is_any
-
     async def is_empty(self) -> bool:
         """Whether no key was ever made."""
         return not (await self._known(READ_AGAIN_SECONDS)).is_any

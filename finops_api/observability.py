@@ -2,9 +2,10 @@
 
 import logging
 import re
+import secrets
 import sys
 import time
-import uuid
+from functools import cache
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -19,10 +20,11 @@ log = structlog.get_logger("finops_api.access")
 
 def request_id(scope: Scope) -> str:
     """The id of a request, from its caller when that looks like one, else made up."""
-    if "finops.request_id" not in scope:
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
-        scope["finops.request_id"] = given.decode() if ACCEPTED_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    found: str = scope["finops.request_id"]
+    found: str | None = scope.get("finops.request_id")
+    if found is None:
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        found = given.decode() if ACCEPTED_REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        scope["finops.request_id"] = found
     return found
 
 
@@ -37,6 +39,12 @@ class Observability:
         self._seconds = Histogram(
             "finops_http_request_seconds", "Time to the last byte.", ["method", "route"], registry=registry
         )
+
+        # Looking for them by their labels takes longer than counting. There are as many as routes and statuses.
+        self._numbers_of = cache(self._labelled)
+
+    def _labelled(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        return self._requests.labels(method, route, status), self._seconds.labels(method, route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -59,8 +67,9 @@ class Observability:
             seconds = time.perf_counter() - began
             # The template, never the raw path: a path holds ids, and each would be a time series of its own.
             route = getattr(scope.get("route"), "path", "unmatched")
-            self._requests.labels(scope["method"], route, status).inc()
-            self._seconds.labels(scope["method"], route).observe(seconds)
+            counted, timed = self._numbers_of(scope["method"], route, status)
+            counted.inc()
+            timed.observe(seconds)
             log.info(
                 "request",
                 request_id=request_id(scope),
@@ -84,5 +93,5 @@ def configure_logging(settings: Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )

@@ -72,11 +72,6 @@ class SessionRing:
             known = await self._known(READ_AGAIN_FOR_A_STRANGER_SECONDS)
         return _valid(digest, known)
 
-    def find_known(self, token: str) -> KnownSession | None:
-        """The session, as far as that is known without asking anybody."""
-        digest = self._digest(token)
-        return _valid(digest, self._read) if digest is not None and self._is_fresh(READ_AGAIN_SECONDS) else None
-
     def is_to_be_noted(self, session: KnownSession) -> bool:
         """Whether it is worth writing down that a session was used; once for each time the list is read."""
         if datetime.now(UTC) - session.last_used_at < NOTED_AFTER or session.session_id in self._read.noted:
