@@ -222,7 +222,7 @@ GUARDS = (_reader, _exporter, _admin, _anybody)
 """One of them stands before every route that serves data."""
 
 
-def _pool_of(request: Request, principal: Annotated[Principal, Depends(_principal)]) -> ScopedPool:
+async def _pool_of(request: Request, principal: Annotated[Principal, Depends(_principal)]) -> ScopedPool:
     return ScopedPool(request.app.state.pool, principal.rows)
 
 
@@ -243,7 +243,7 @@ def event(request: Request, principal: Principal, action: str, scope: str, **det
     )
 
 
-def _journal_of(request: Request) -> Journal:
+async def _journal_of(request: Request) -> Journal:
     found: Journal = request.app.state.journal
     return found
 

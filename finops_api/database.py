@@ -1,10 +1,13 @@
 """The API's connections: few, checked, and never waited for long."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
-from psycopg import AsyncConnection, errors, sql
+from psycopg import AsyncConnection, IsolationLevel, errors, sql
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from finops_api.errors import OutOfScope, ReadReplica
@@ -14,6 +17,22 @@ from finops_warehouse.row_scope import ENTER, RowScope
 STATEMENT_TIMEOUT = "10s"
 ACQUIRE_TIMEOUT_SECONDS = 0.8
 """Whoever waits longer is told to come back: a page that is told so within a second can say it."""
+TRUSTED_SECONDS = 1.0
+"""A connection that answered so lately is not asked whether it is alive: asking is a quarter of a small question."""
+
+
+class _Checks:
+    """Asks connections that are taken from the pool whether they are alive, unless they were just given back."""
+
+    def __init__(self) -> None:
+        self._given_back: WeakKeyDictionary[AsyncConnection, float] = WeakKeyDictionary()
+
+    async def given_back(self, connection: AsyncConnection) -> None:
+        self._given_back[connection] = time.monotonic()
+
+    async def taken(self, connection: AsyncConnection) -> None:
+        if time.monotonic() - self._given_back.get(connection, float("-inf")) > TRUSTED_SECONDS:
+            await AsyncConnectionPool.check_connection(connection)
 
 
 @asynccontextmanager
@@ -22,13 +41,15 @@ async def pool(
 ) -> AsyncIterator[AsyncConnectionPool]:
     """A pool for as long as the application lives. Opening it needs no database; `/readyz` says whether one answers."""
     options = f"-c timezone=UTC -c statement_timeout={statement_timeout} -c default_transaction_read_only=on"
+    checks = _Checks()
     connections = AsyncConnectionPool(
         dsn,
         min_size=0,
         max_size=max_size,
         timeout=ACQUIRE_TIMEOUT_SECONDS,
         reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
-        check=AsyncConnectionPool.check_connection,
+        check=checks.taken,
+        reset=checks.given_back,
         kwargs={"autocommit": True, "connect_timeout": 2, "options": options, "application_name": "finops_api"},
         open=False,
     )
@@ -52,9 +73,7 @@ class ScopedPool:
 
         Raises `OutOfScope` when it reads a table whose rows cannot be told apart by account and project.
         """
-        async with self._connections.connection() as connection, connection.transaction():
-            if sees_one_moment:
-                await connection.execute("set transaction isolation level repeatable read")
+        async with self._connections.connection() as connection, _begun(connection, sees_one_moment):
             if not self.scope.is_restricted:
                 yield connection
                 return
@@ -85,6 +104,18 @@ class ScopedPool:
         """A connection for tables that hold no costs and whose rows are somebody's: the statement says whose."""
         async with self._connections.connection() as connection:
             yield connection
+
+
+@asynccontextmanager
+async def _begun(connection: AsyncConnection, sees_one_moment: bool) -> AsyncIterator[None]:
+    """A transaction, at a level that `BEGIN` says itself: one more round trip would be one more."""
+    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ if sees_one_moment else None)
+    try:
+        async with connection.transaction():
+            yield
+    finally:
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            await connection.set_isolation_level(None)
 
 
 async def may_write(connection: AsyncConnection) -> None:

@@ -150,19 +150,28 @@ class StaleCursor(ApiError):
 
 
 class NameTaken(ApiError):
-    """There is one of this name already."""
+    """There is one of this name already.
+
+    Change that one, or take another name. A name tells its budget, or one's view, from all others.
+    """
 
     status = HTTPStatus.CONFLICT
 
 
 class TooMany(ApiError):
-    """There are as many as there may be."""
+    """There are as many as there may be.
+
+    Delete one that nobody needs, then try again.
+    """
 
     status = HTTPStatus.CONFLICT
 
 
 class ChangedMeanwhile(ApiError):
-    """It is not the version any more that `If-Match` names."""
+    """It is not the version any more that `If-Match` names.
+
+    Read it again and decide whether your change still makes sense; then send it with the ETag of that answer.
+    """
 
     status = HTTPStatus.PRECONDITION_FAILED
 
@@ -287,13 +296,19 @@ class NoSignIn(ApiError):
 
 
 class NoSuchBudget(ApiError):
-    """No budget has this id."""
+    """No budget has this id.
+
+    `GET /v1/budgets` lists those there are. This one was deleted, or never was.
+    """
 
     status = HTTPStatus.NOT_FOUND
 
 
 class NoSuchView(ApiError):
-    """No view that whoever asks may see has this id."""
+    """No view that whoever asks may see has this id.
+
+    `GET /v1/views` lists your own and those shared with you. This one was deleted, is no longer shared, or never was.
+    """
 
     status = HTTPStatus.NOT_FOUND
 

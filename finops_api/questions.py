@@ -1,7 +1,7 @@
 """What every question has in common, whatever it asks."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Self, TypeVar, get_origin
 
 from fastapi import Depends, Request
@@ -110,11 +110,12 @@ def each_once(question: type[BaseModel]) -> Any:  # noqa: ANN401 -- as FastAPI's
     fields = question.model_fields.items()
     once = {name for name, field in fields if get_origin(field.annotation) is not list}
 
-    def check(request: Request) -> None:
+    # A dependency that is no coroutine is given to a thread, which takes longer than the check.
+    async def check(request: Request) -> None:
         given = Counter(name for name, _ in request.query_params.multi_items())
         twice = sorted(name for name, times in given.items() if times > 1 and name in once)
         if twice:
             raise AskedTwice(f"Given more than once: {', '.join(twice)}. Give it once.")
 
-    checked: Callable[[Request], None] = check
+    checked: Callable[[Request], Awaitable[None]] = check
     return Depends(checked)

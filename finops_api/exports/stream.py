@@ -63,7 +63,7 @@ class Exports:
             self._running -= 1
 
 
-def _exports_of(request: Request) -> Exports:
+async def _exports_of(request: Request) -> Exports:
     found: Exports = request.app.state.exports
     return found
 

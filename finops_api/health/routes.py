@@ -17,7 +17,7 @@ from finops_warehouse.freshness import COMPLETE_THROUGH, freshness_parameters
 router = APIRouter(tags=["health"])
 
 
-def _pool_of(request: Request) -> AsyncConnectionPool:
+async def _pool_of(request: Request) -> AsyncConnectionPool:
     found: AsyncConnectionPool = request.app.state.pool
     return found
 

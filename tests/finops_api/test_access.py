@@ -30,7 +30,7 @@ OPEN = {
 }
 """What serves no data."""
 
-SIGNING_IN = {"/auth/sign-in", "/auth/callback", "/auth/sign-out"}
+SIGNING_IN = {"/auth/sign-in", "/auth/callback", "POST /auth/sign-out"}
 """How a stranger becomes somebody, and the other way round; `test_sign_in.py` tries all of it."""
 
 UNGUARDED = OPEN | SIGNING_IN

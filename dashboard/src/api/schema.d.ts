@@ -4794,7 +4794,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NameTaken: There is one of this name already. TooMany: There are as many as there may be. */
+            /** @description NameTaken: There is one of this name already. Change that one, or take another name. A name tells its budget, or one's view, from all others. TooMany: There are as many as there may be. Delete one that nobody needs, then try again. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4873,7 +4873,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NoSuchBudget: No budget has this id. */
+            /** @description NoSuchBudget: No budget has this id. `GET /v1/budgets` lists those there are. This one was deleted, or never was. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4956,7 +4956,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NoSuchBudget: No budget has this id. */
+            /** @description NoSuchBudget: No budget has this id. `GET /v1/budgets` lists those there are. This one was deleted, or never was. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4965,7 +4965,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NameTaken: There is one of this name already. */
+            /** @description NameTaken: There is one of this name already. Change that one, or take another name. A name tells its budget, or one's view, from all others. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4974,7 +4974,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description ChangedMeanwhile: It is not the version any more that `If-Match` names. */
+            /** @description ChangedMeanwhile: It is not the version any more that `If-Match` names. Read it again and decide whether your change still makes sense; then send it with the ETag of that answer. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -5051,7 +5051,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NoSuchBudget: No budget has this id. */
+            /** @description NoSuchBudget: No budget has this id. `GET /v1/budgets` lists those there are. This one was deleted, or never was. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5060,7 +5060,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description ChangedMeanwhile: It is not the version any more that `If-Match` names. */
+            /** @description ChangedMeanwhile: It is not the version any more that `If-Match` names. Read it again and decide whether your change still makes sense; then send it with the ETag of that answer. */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -5194,7 +5194,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NameTaken: There is one of this name already. TooMany: There are as many as there may be. */
+            /** @description NameTaken: There is one of this name already. Change that one, or take another name. A name tells its budget, or one's view, from all others. TooMany: There are as many as there may be. Delete one that nobody needs, then try again. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5270,7 +5270,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NoSuchView: No view that whoever asks may see has this id. */
+            /** @description NoSuchView: No view that whoever asks may see has this id. `GET /v1/views` lists your own and those shared with you. This one was deleted, is no longer shared, or never was. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5350,7 +5350,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NoSuchView: No view that whoever asks may see has this id. */
+            /** @description NoSuchView: No view that whoever asks may see has this id. `GET /v1/views` lists your own and those shared with you. This one was deleted, is no longer shared, or never was. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5359,7 +5359,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NameTaken: There is one of this name already. */
+            /** @description NameTaken: There is one of this name already. Change that one, or take another name. A name tells its budget, or one's view, from all others. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5433,7 +5433,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description NoSuchView: No view that whoever asks may see has this id. */
+            /** @description NoSuchView: No view that whoever asks may see has this id. `GET /v1/views` lists your own and those shared with you. This one was deleted, is no longer shared, or never was. */
             404: {
                 headers: {
                     [name: string]: unknown;
