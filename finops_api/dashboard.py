@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
+EVERY_PATH = "/{path:path}"
 WEB = Path(__file__).parent / "web"
 
 OF_THE_API = ("v1", "auth", "docs", "redoc", "openapi.json", "livez", "readyz", "metrics", "problems")
@@ -41,7 +42,7 @@ NOT_BUILT = """<!doctype html>
 def install(app: FastAPI, folder: Path = WEB) -> None:
     """Serve the dashboard built in `folder`. Comes after every other route: it takes whatever they leave."""
 
-    @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.api_route(EVERY_PATH, methods=["GET", "HEAD"], include_in_schema=False)
     async def dashboard(path: str, request: Request) -> Response:
         if path.split("/")[0] in OF_THE_API or "\0" in path:
             raise HTTPException(HTTPStatus.NOT_FOUND)

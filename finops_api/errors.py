@@ -25,7 +25,9 @@
     - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica, TooManyExports, ProviderUnreachable
 """
 
+import re
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -35,10 +37,13 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from psycopg_pool import PoolTimeout
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
+from finops_api.dashboard import EVERY_PATH
 from finops_api.observability import request_id
 
 log = structlog.get_logger("finops_api")
@@ -389,6 +394,17 @@ OF_ANY_ROUTE: dict[str, tuple[HTTPStatus, str]] = {
 """What every route can refuse, by its name: the status, what it means and what to do."""
 
 
+UNREADABLE: dict[str, Any] = {
+    "description": "BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are "
+    "longer than 64 KiB, or no HTTP.",
+    "content": {
+        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
+        "text/plain": {"schema": {"type": "string"}},
+    },
+}
+"""What every operation can be answered before a route sees it."""
+
+
 def documented(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
     """How a route tells OpenAPI what it can refuse."""
     by_status: dict[int | str, dict[str, Any]] = {}
@@ -410,10 +426,19 @@ def as_problems(document: dict[str, Any]) -> None:
                 if not status.startswith("2"):
                     [content] = answer["content"].values()
                     answer["content"] = {"application/problem+json": content}
+            operation["responses"]["400"] = UNREADABLE
 
 
 def install(app: FastAPI) -> None:
     """Have every error of the application leave it as a problem document."""
+
+    @cache
+    def known_paths() -> list[tuple[re.Pattern[str], frozenset[str]]]:
+        found = [route for route in iter_route_contexts(app.routes) if route.path not in (None, EVERY_PATH)]
+        return [(compile_path(route.path or "")[0], frozenset(route.methods or ())) for route in found]
+
+    def methods_of(path: str) -> frozenset[str]:
+        return frozenset().union(*(methods for pattern, methods in known_paths() if pattern.match(path)))
 
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: ApiError) -> JSONResponse:
@@ -428,10 +453,15 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        status = HTTPStatus(error.status_code)
+        status, headers = HTTPStatus(error.status_code), error.headers
+        if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+            # Starlette knows the first route of a path alone, and the dashboard's takes every GET.
+            others = methods_of(request.url.path) - {request.method}
+            status = HTTPStatus.METHOD_NOT_ALLOWED if others else status
+            headers = {"Allow": ", ".join(sorted(others))} if others else headers
         # Not the phrase: Python changes those from version to version.
         name = next((name for name, (its, _) in OF_ANY_ROUTE.items() if its == status), "BadRequest")
-        return _problem(request, status, name, f"{status.phrase}: {request.url.path}", error.headers)
+        return _problem(request, status, name, f"{status.phrase}: {request.url.path}", headers)
 
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(psycopg.OperationalError)

@@ -1,11 +1,12 @@
 """What every question has in common, whatever it asks."""
 
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Self, TypeVar, get_origin
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from finops_api.errors import AskedTwice, NotAddable
 from finops_warehouse import algebra
@@ -15,6 +16,8 @@ from finops_warehouse.semantic import DIMENSIONS
 
 MAX_VALUES = 100
 
+BEGINS_WITH_A_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
 Member = Annotated[str, Field(max_length=500)]
 """An id or a name; nothing Google Cloud names is longer."""
 
@@ -23,6 +26,14 @@ class Question(BaseModel):
     """Whatever is asked: no parameter that is not known, and no text that Postgres cannot hold."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("start", "end", "as_of", "since", "compare_start", mode="before", check_fields=False)
+    @classmethod
+    def _is_written_as_a_day(cls, given: object) -> object:
+        # pydantic takes numbers for seconds since 1970: whoever mistypes a year would be answered about another time.
+        if isinstance(given, int | float) or (isinstance(given, str) and not BEGINS_WITH_A_DAY.match(given)):
+            raise ValueError("write a day as YYYY-MM-DD, and a moment as YYYY-MM-DDThh:mm:ss with its zone")
+        return given
 
     @model_validator(mode="after")
     def _has_no_nul(self) -> Self:

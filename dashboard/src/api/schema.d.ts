@@ -3428,6 +3428,16 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -3506,6 +3516,16 @@ export interface operations {
                     "application/json": components["schemas"]["CostPage"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -3580,6 +3600,16 @@ export interface operations {
                     "application/json": components["schemas"]["Catalogue"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -3640,6 +3670,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Members"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -3707,6 +3747,16 @@ export interface operations {
                     "application/json": components["schemas"]["Meta"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -3772,6 +3822,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Coverage"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -3854,6 +3914,16 @@ export interface operations {
                     "application/json": components["schemas"]["Allocations"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -3932,6 +4002,16 @@ export interface operations {
                     "application/json": components["schemas"]["Restatements"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -3999,6 +4079,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Maturity"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -4070,6 +4160,16 @@ export interface operations {
                     "application/json": components["schemas"]["Nowcasts"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -4136,6 +4236,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["InvoiceMonths"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -4205,6 +4315,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Parts"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -4278,6 +4398,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Taken"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -4358,6 +4488,16 @@ export interface operations {
                     "application/json": components["schemas"]["AnomalyPage"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -4430,6 +4570,16 @@ export interface operations {
                     "application/json": components["schemas"]["ForecastPage"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -4495,6 +4645,16 @@ export interface operations {
                     "application/json": components["schemas"]["AccuracyPage"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -4556,6 +4716,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RecommendationPage"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -4637,6 +4807,16 @@ export interface operations {
                     "application/json": components["schemas"]["InsightPage"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -4707,6 +4887,16 @@ export interface operations {
                     "application/json": components["schemas"]["BudgetPage"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -4774,6 +4964,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -4853,6 +5053,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BudgetInfo"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -4936,6 +5146,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -5033,6 +5253,16 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -5116,6 +5346,16 @@ export interface operations {
                     "application/json": components["schemas"]["ViewPage"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -5174,6 +5414,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ViewInfo"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -5250,6 +5500,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ViewInfo"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -5330,6 +5590,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ViewInfo"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -5414,6 +5684,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
@@ -5532,6 +5812,16 @@ export interface operations {
                     "application/json": components["schemas"]["Evidence"];
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -5647,6 +5937,16 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -5726,6 +6026,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Conformance"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
@@ -5846,6 +6156,16 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -5924,6 +6244,16 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
             401: {
                 headers: {
@@ -5989,6 +6319,16 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
         };
     };
     isReady: {
@@ -6006,6 +6346,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                     "text/plain": string;
                 };
             };
@@ -6038,6 +6388,16 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
         };
     };
     signOut: {
@@ -6056,6 +6416,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SignedOut"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
@@ -6094,6 +6464,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
                 };
             };
             /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
