@@ -1,17 +1,20 @@
 """The client, over a socket to a served API over the built tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from finops_client import FinOps
+from finops_warehouse.settings import Settings
+
+from ..conftest import _served
 
 
-@pytest.fixture
-def url(built: str, serve: Callable[..., httpx.Client]) -> str:
+@pytest.fixture(scope="module")
+def url(built: str) -> Iterator[str]:
     """Where an API answers this machine over the built tables."""
-    return str(serve(built).base_url)
+    with _served(built, Settings()) as client:
+        yield str(client.base_url)
 
 
 @pytest.fixture

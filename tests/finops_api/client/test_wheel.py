@@ -21,7 +21,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the unpacked wheel, built from a copy of the folder alone."""
     folder = tmp_path_factory.mktemp("client")
     alone = shutil.copytree(CLIENT, folder / "elsewhere", ignore=shutil.ignore_patterns("__pycache__"))
-    build = [Path(sys.executable).with_name("hatchling"), "build", "-d", folder / "dist"]
+    build = [str(Path(sys.executable).with_name("hatchling")), "build", "-d", str(folder / "dist")]
     subprocess.run(build, cwd=alone, check=True, capture_output=True)
     [wheel] = (folder / "dist").glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "installed")
@@ -81,7 +81,7 @@ def test_what_is_installed_asks_an_api(installed: Path, url: str, tmp_path: Path
 
 def test_the_wheel_of_the_product_has_the_client_and_not_its_project_file(tmp_path: Path) -> None:
     """`finops mcp` asks with it."""
-    build = [Path(sys.executable).with_name("hatchling"), "build", "-t", "wheel", "-d", tmp_path]
+    build = [str(Path(sys.executable).with_name("hatchling")), "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=TOP, check=True, capture_output=True)
     [wheel] = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
