@@ -15,6 +15,7 @@ from finops_cli import (
     export_days,
     invoices,
     keys,
+    mcp,
     migrate,
     psql,
     sample,
@@ -41,6 +42,7 @@ app.command()(sync.sync)
 app.command()(status.status)
 app.command()(verify.verify)
 app.command()(serve.serve)
+app.command()(mcp.mcp)
 app.command()(doctor.doctor)
 app.command()(migrate.migrate)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(

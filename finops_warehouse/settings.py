@@ -152,6 +152,13 @@ class Settings(BaseSettings):
     """A token that may do everything, sent as `Authorization: Bearer …`. Unset, and without keys made by `finops keys`:
     the API answers this machine only."""
 
+    finops_api_url: str = Field(default="http://127.0.0.1:8000", pattern=r"^https?://.")
+    """The API that `finops mcp` asks for an assistant: `https://finops.example.com`."""
+
+    finops_api_key: SecretStr | None = None
+    """The key it asks with; scopes and rows are the key's. Unset: it asks without one, as an open API on this machine
+    allows."""
+
     api_key_pepper: SecretStr | None = None
     """Secret the digests of API keys are made with; the same wherever keys are made and checked. Unset: generated once
     into FINOPS_HOME."""
@@ -316,7 +323,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("llm_model_name", "llm_base_url", "llm_vertex_project", "llm_vertex_location", "llm_api_key"),
-        *("public_url", "oidc_issuer", "oidc_client_id", "oidc_client_secret", *OIDC_LISTS),
+        *("finops_api_key", "public_url", "oidc_issuer", "oidc_client_id", "oidc_client_secret", *OIDC_LISTS),
     )
     @classmethod
     def _empty_is_unset(cls, value: str | SecretStr | None) -> str | SecretStr | None:

@@ -1,9 +1,11 @@
 """Imports go one way. Whoever adds one that does not, learns it here and not when an image is too big to start."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,16 @@ MAY_IMPORT = {
     "finops_insights": {"finops_warehouse"},
     "finops_pipeline": {"finops_warehouse", "finops_insights"},
     "finops_api": {"finops_warehouse", "finops_insights"},
-    "finops_cli": {"finops_warehouse", "finops_insights", "finops_pipeline", "finops_api"},
+    "finops_client": set(),
+    "finops_mcp": {"finops_client"},
+    "finops_cli": {
+        "finops_warehouse",
+        "finops_insights",
+        "finops_pipeline",
+        "finops_api",
+        "finops_client",
+        "finops_mcp",
+    },
 }
 ROOMS = sorted(path.name for path in TOP.glob("finops_*") if path.is_dir())
 
@@ -47,6 +58,19 @@ def test_the_product_does_not_import_its_tests(room: str) -> None:
     assert not [
         where for where, name in imports_of(room) if name in ("tests", "bqserver", "oidcserver", "benchmarks", "pytest")
     ]
+
+
+@pytest.mark.parametrize(
+    ("room", "named"), [("finops_client", "finops_client/pyproject.toml"), ("finops_mcp", "pyproject.toml")]
+)
+def test_what_is_installed_alone_imports_what_it_names(room: str, named: str) -> None:
+    """A notebook has the client's own packages and no others; a machine with an assistant has the extra `mcp`."""
+    project = tomllib.loads((TOP / named).read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    listed = [*extras["mcp"], "pydantic"] if room == "finops_mcp" else [*project["dependencies"], *extras["pandas"]]
+    may = {re.split(r"[<>=\[]", entry)[0] for entry in listed} | {room, *MAY_IMPORT[room]} | sys.stdlib_module_names
+
+    assert {name for _, name in imports_of(room)} <= may
 
 
 @pytest.mark.parametrize("module", ["finops_api.app", "finops_api.server", "finops_cli.main"])
