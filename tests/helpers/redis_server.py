@@ -45,11 +45,12 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it and return once it answers."""
+        # Nothing is kept on disk unless the test says otherwise.
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                    "--dir", str(self._folder), *self._options,
+                    redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder),
+                    *(self._options or ("--save", "", "--appendonly", "no")),
                 ],
                 stdout=log, stderr=log,
             )  # fmt: skip
