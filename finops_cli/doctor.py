@@ -19,8 +19,8 @@ def doctor() -> None:
         ("database", _database),
         ("schema", _schema),
         ("connections", _connections),
-        ("billing export", _source),
         ("redis", _redis),
+        ("billing export", _source),
     ]
     well = True
     for name, look in looks:
