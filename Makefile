@@ -12,7 +12,7 @@ WEB_SOURCES := .ci/web .ci/node $(shell find dashboard \( -name node_modules -o 
 LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-strip-extras --python-version 3.11 --universal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web demo test prove lint bench lock browser
+.PHONY: help setup web demo test prove lint bench lock browser redis
 
 help: ## Say what can be made
 	@awk -F ' ## ' '/^[a-z]+:.* ## / { sub(/:.*/, "", $$1); printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,10 +40,14 @@ demo: setup web ## Build and serve everything on invented data: API on :8000, Da
 	$(VENV)/bin/finops demo $(ARGS)
 
 test: setup web ## Run every test; ARGS="-k ledger" picks some
-	@chromium="$$(.ci/browser)" && CHROMIUM="$$chromium" $(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST_FIRST) $(ARGS)
+	@chromium="$$(.ci/browser)" && redis="$$(.ci/redis)" && CHROMIUM="$$chromium" REDIS_SERVER="$$redis" \
+		$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST_FIRST) $(ARGS)
 
+# The API's tests once more with a Redis that is named and not there: nothing may be other than without one.
 prove: setup web ## Run the long proofs as well (kills, whole years of days), one after the other
-	@chromium="$$(.ci/browser)" && CHROMIUM="$$chromium" FINOPS_PROVE=1 $(VENV)/bin/pytest $(ARGS)
+	@chromium="$$(.ci/browser)" && redis="$$(.ci/redis)" && export CHROMIUM="$$chromium" REDIS_SERVER="$$redis" && \
+		FINOPS_PROVE=1 $(VENV)/bin/pytest $(ARGS) && \
+		FINOPS_TESTS_REDIS_URL=redis://127.0.0.1:1/0 $(VENV)/bin/pytest tests/finops_api $(ARGS)
 
 lint: setup ## Check style and types
 	$(VENV)/bin/ruff check .
@@ -55,6 +59,9 @@ bench: setup ## Run every benchmark
 
 browser: setup ## Find a Chromium for the tests, or fetch one, and print where it is
 	@.ci/browser
+
+redis: setup ## Find a Redis server for the tests, or fetch one, and print where it is
+	@.ci/redis
 
 # Changing a pin is a change of pyproject.toml first; `make lock ARGS=--upgrade` takes the newest of everything.
 lock: setup ## Pin every dependency again: requirements.txt, and from it those of the images

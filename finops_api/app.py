@@ -1,7 +1,7 @@
 """The application: its routes, its errors, its state."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from fastapi import FastAPI
@@ -35,8 +35,10 @@ from finops_api.observability import Observability
 from finops_api.people.provider import Provider
 from finops_api.people.routes import router as people
 from finops_api.problems.routes import router as problems
+from finops_api.redis import Redis
 from finops_api.restatements.routes import router as restatements
 from finops_api.sessions import SessionRing
+from finops_api.shared_answers import SharedAnswers
 from finops_api.views.routes import router as views
 from finops_warehouse.api_connections import FOR_EXPORTS
 from finops_warehouse.settings import Settings
@@ -71,7 +73,9 @@ class Application(FastAPI):
 def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> FastAPI:
     """The application over the warehouse at `dsn`, listening on `host`. Nothing is connected before it starts."""
 
-    changes = Changes(dsn)
+    registry = CollectorRegistry()
+    redis = Redis(settings.redis_url, registry) if settings.redis_url is not None else None
+    changes = Changes(dsn, is_shared=redis is not None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -79,6 +83,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
             pool(dsn) as connections,
             pool(dsn, max_size=FOR_EXPORTS, statement_timeout=STATEMENT_TIMEOUT) as for_exports,
             journal(dsn) as written,
+            redis.opened() if redis is not None else nullcontext(),
             changes.listening(),
         ):
             app.state.pool = connections
@@ -94,10 +99,9 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
         version="1",
         lifespan=lifespan,
     )
-    registry = CollectorRegistry()
     app.state.settings = settings
     app.state.host = host
-    app.state.limits = Limits(settings)
+    app.state.limits = Limits(settings, changes, redis)
     app.state.provider = Provider(settings) if settings.signs_people_in else None
     app.state.registry = registry
     app.state.gauges = {name: Gauge(name, text, registry=registry) for name, text in GAUGES.items()}
@@ -107,6 +111,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
         reader=reader_of(app),
         room=settings.answers_kept_mb * 2**20,
         registry=registry,
+        shared=SharedAnswers(redis, changes, settings, registry) if redis is not None else None,
     )
     app.add_middleware(Bodies)
     if settings.cors_origins:

@@ -13,12 +13,13 @@ from finops_warehouse.settings import Settings, load_settings
 
 
 def doctor() -> None:
-    """Check settings, database and billing export, and say what to fix. Exits 1 if something is wrong."""
+    """Check settings, database, billing export and Redis, and say what to fix. Exits 1 if something is wrong."""
     settings = load_settings()
     looks: list[tuple[str, Callable[[Settings], str]]] = [
         ("database", _database),
         ("schema", _schema),
         ("connections", _connections),
+        ("redis", _redis),
         ("billing export", _source),
     ]
     well = True
@@ -46,6 +47,14 @@ def _connections(settings: Settings) -> str:
     with connect(settings) as connection:
         tight = check_connections(connection, settings.api_replicas)
     return tight or f"enough for API_REPLICAS={settings.api_replicas}, {OF_A_PROCESS} each"
+
+
+def _redis(settings: Settings) -> str:
+    if settings.redis_url is None:
+        return "REDIS_URL is not set; each process of the API keeps answers and counts requests for itself"
+    from finops_api.redis import greet  # what the pipeline's image does without
+
+    return greet(settings.redis_url)
 
 
 def _source(settings: Settings) -> str:

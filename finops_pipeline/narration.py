@@ -5,6 +5,7 @@ a minute; and in the transaction that stores a text, every figure in it is compu
 whose costs moved in between is read and written again, and never stored half old.
 """
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +47,7 @@ from finops_insights.subjects import (
 from finops_warehouse import ledger
 from finops_warehouse.errors import ProofFailed
 from finops_warehouse.freshness import complete_through
+from finops_warehouse.keys import RECORD, Event
 
 DAILY: Final = "llm_insights"
 MONTHLY: Final = "llm_insights_monthly"
@@ -290,7 +292,12 @@ def _snapshot(connection: psycopg.Connection) -> Iterator[None]:
 # -- words
 
 
-def _written(connection: psycopg.Connection, subjects: Sequence[Subject], service: LLMService) -> list[Narrated]:
+def _written(
+    connection: psycopg.Connection,
+    subjects: Sequence[Subject],
+    service: LLMService,
+    when_written: Callable[[Narrated], None] = lambda _: None,
+) -> list[Narrated]:
     if service.engine == ENGINE:
         return narrate(subjects, service, _no_prompt)
     key = deployment_key(connection, ALIAS_KEY)
@@ -300,7 +307,13 @@ def _written(connection: psycopg.Connection, subjects: Sequence[Subject], servic
         _remember(connection, asked.aliases)
         return asked
 
-    return narrate(subjects, service, told, _cached(connection, [input_hash(s, service.engine) for s in subjects]))
+    cached = _cached(connection, [input_hash(s, service.engine) for s in subjects])
+    written: list[Narrated] = []
+    for subject in subjects:
+        [text] = narrate([subject], service, told, cached)
+        when_written(text)
+        written.append(text)
+    return written
 
 
 def _no_prompt(_: Subject) -> Prompt:
@@ -359,10 +372,14 @@ def _rebuild(
         subjects = read()
         if service.engine != ENGINE and (moved := _moved(connection, subjects)):
             continue  # tables that do not agree yet: a model's text about them would be paid for and thrown away
-        narrated = _written(connection, subjects, service)
+
+        def note(text: Narrated) -> None:
+            # At once: a run that dies at its tenth text has asked, and paid for, nine.
+            _log(connection, place, text, run_id)
+            _keep(connection, text)
+
+        narrated = _written(connection, subjects, service, note)
         calls += [n.call for n in narrated if n.call is not None]
-        _log(connection, place, narrated, run_id)
-        _keep(connection, narrated)
         moved, changed = _store(connection, place, narrated, run_id, source_version)
         if not moved:
             fallbacks = sum(n.fallback_reason is not None for n in narrated)
@@ -451,34 +468,59 @@ def _comparable(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(json.dumps([row[name] for name in SAME], sort_keys=True) for row in rows)
 
 
-def _log(connection: psycopg.Connection, place: _Place, narrated: Sequence[Narrated], run_id: str) -> None:
-    """Write down what models were asked, whether or not their texts will be stored."""
-    for n in narrated:
-        if n.call is None:
-            continue
-        connection.execute(
+def _log(connection: psycopg.Connection, place: _Place, n: Narrated, run_id: str) -> None:
+    """Write down what a model was asked, whether or not its text will be stored: the whole of it, and that it was."""
+    if n.call is None:
+        return
+    with connection.transaction():
+        [(call_id,)] = connection.execute(
             """
             insert into finops.llm_calls (asset, partition_key, insight_id, input_hash, provider, model, prompt_version,
                 outcome, requests, input_tokens, output_tokens, cost_usd, latency_ms, payload, run_id)
             values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            returning call_id
             """,
             [
                 place.asset, place.key, n.subject.insight_id, n.input_hash, n.call.provider, n.call.model,
                 PROMPT_VERSION, n.call.outcome, n.call.requests, n.call.input_tokens, n.call.output_tokens,
                 n.call.cost_usd, n.call.latency_ms, Jsonb(n.call.payload), run_id,
             ],
-        )  # fmt: skip
+        ).fetchall()  # fmt: skip
+        connection.execute(RECORD, _event(call_id, n.call, place, run_id).parameters())
 
 
-def _keep(connection: psycopg.Connection, narrated: Sequence[Narrated]) -> None:
-    """Put what models have just written where the next build looks first; what was refused is asked for again."""
-    for n in narrated:
-        if n.is_new:
-            connection.execute(
-                "insert into finops.llm_cache (input_hash, engine, template, attempts) values (%s, %s, %s, %s) "
-                "on conflict do nothing",
-                [n.input_hash, n.engine, Jsonb(n.template.model_dump()), n.attempts],
-            )
+def _event(call_id: int, call: Call, place: _Place, run_id: str) -> Event:
+    """That a model was asked. What was sent is in llm_calls, and here only a digest by which it can be held to that."""
+    return Event(
+        actor=f"run {run_id}",
+        action="llm.call",
+        scope=f"{call.provider}:{call.model}",
+        detail={
+            "call_id": call_id,
+            "purpose": f"{place.asset} {place.key}",
+            "outcome": call.outcome,
+            "requests": call.requests,
+            "input_tokens": call.input_tokens,
+            "output_tokens": call.output_tokens,
+            "cost_usd": None if call.cost_usd is None else str(call.cost_usd),
+            "payload_sha256": payload_digest(call.payload),
+        },
+    )
+
+
+def payload_digest(payload: Any) -> str:  # noqa: ANN401 -- JSON
+    """The digest of a conversation, however its JSON is written."""
+    return hashlib.sha256(json.dumps(payload, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _keep(connection: psycopg.Connection, n: Narrated) -> None:
+    """Put what a model has just written where the next build looks first; what was refused is asked for again."""
+    if n.is_new:
+        connection.execute(
+            "insert into finops.llm_cache (input_hash, engine, template, attempts) values (%s, %s, %s, %s) "
+            "on conflict do nothing",
+            [n.input_hash, n.engine, Jsonb(n.template.model_dump()), n.attempts],
+        )
 
 
 def fallbacks(connection: psycopg.Connection, period: str, first: str | None, last: str | None) -> dict[str, int]:

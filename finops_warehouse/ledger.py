@@ -409,7 +409,7 @@ def materialised(
 ) -> int:
     """Stamp a partition as built, in the transaction that built it. Returns its version: the one given, or the next.
 
-    Clears its failures, and tells whoever listens on channel `materialised`, at commit. The last thing a build does:
+    Clears its failures. That it changed, the tables' triggers tell at commit. The last thing a build does:
     the moment it notes is the one from which the build counts as served, and readers see it from its commit on.
     """
     connection.execute("select pg_advisory_xact_lock_shared(%s)", [SERVING])
@@ -434,7 +434,6 @@ def materialised(
     connection.execute(
         "delete from finops.build_attempts where asset = %s and partition_key = %s", [asset, partition_key]
     )
-    connection.execute("select pg_notify('materialised', %s)", [asset])
     return int(stamped)
 
 

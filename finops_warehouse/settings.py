@@ -23,7 +23,7 @@ from finops_warehouse.errors import SettingsError
 
 OUR_PREFIXES = (
     *("BILLING_", "BIGQUERY_", "LLM_", "FINOPS_", "OIDC_", "DAGSTER_DATABASE_", "DATABASE_", "EXTRACT_"),
-    *("COMPLETE_", "INVOICES_", "LOAD_", "API_", "RATE_LIMIT_", "CORS_", "SESSION_", "PUBLIC_"),
+    *("COMPLETE_", "INVOICES_", "LOAD_", "API_", "RATE_LIMIT_", "CORS_", "SESSION_", "PUBLIC_", "REDIS_"),
 )
 """A variable that begins so and is none of ours was most likely meant to be."""
 
@@ -51,6 +51,8 @@ MIN_PEPPER = 16
 
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 """An origin as browsers send it: no path, no user, no capital letter."""
+
+REDIS_URL_REMEDY = "is not a Redis URL; write redis://user:password@host:6379/0"
 
 SECRETS = Path("/run/secrets")
 """Where Compose and Kubernetes put secrets: a file named like the setting, in small letters."""
@@ -211,6 +213,10 @@ class Settings(BaseSettings):
     session_idle_minutes: int = Field(default=120, ge=5)
     """After how many minutes without a request somebody signs in again."""
 
+    redis_url: SecretStr | None = None
+    """A Redis in which several processes of the API share answers and count requests together:
+    `redis://user:password@host:6379/0`, `rediss://…` for TLS. Unset: each keeps and counts for itself."""
+
     api_replicas: int = Field(default=1, gt=0)
     """How many processes of the API share the database. Each may open twelve connections; one that starts says so when
     all of them together may not."""
@@ -271,6 +277,22 @@ class Settings(BaseSettings):
         if not url.database:
             raise ValueError("names no database; write postgresql://user:password@host:5432/database")
         return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None  # an empty file, where Compose wants the secret to be there
+        said = value.get_secret_value().strip()
+        try:
+            url = urlsplit(said)
+            is_one = url.scheme in ("redis", "rediss") and bool(url.hostname) and url.port != 0
+        except ValueError:  # of a port that is none, and its message holds the text
+            raise ValueError(REDIS_URL_REMEDY) from None
+        # What stands behind a question mark would be options of the client, timeouts among them.
+        if not is_one or not re.fullmatch(r"/?|/\d{1,4}", url.path) or url.query or url.fragment:
+            raise ValueError(REDIS_URL_REMEDY)
+        return SecretStr(said)
 
     @field_validator("api_key_pepper")
     @classmethod

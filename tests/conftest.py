@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from helpers.redis_server import RedisServer
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -20,6 +21,9 @@ from finops_warehouse.settings import Settings, load_settings, setting_names
 
 SHARED_FOLDER = "FINOPS_TESTS_FOLDER"
 """Set by the first process of a run; its workers inherit it and so find the same server."""
+
+REDIS_FOR_ALL = os.environ.get("FINOPS_TESTS_REDIS_URL")
+"""A Redis that every test runs under which names none; `make prove` names one that is not there."""
 
 SAMPLE_LAST_DAY = date(2026, 10, 20)
 SAMPLE_DAYS = 50
@@ -40,6 +44,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     """A test says what it runs under; neither the developer's environment nor their .env may."""
     for name in [*setting_names(), "DAGSTER_HOME"]:
         monkeypatch.delenv(name, raising=False)
+    if REDIS_FOR_ALL:
+        monkeypatch.setenv("REDIS_URL", REDIS_FOR_ALL)
     monkeypatch.setenv("FINOPS_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     load_settings.cache_clear()
@@ -59,6 +65,13 @@ def server(shared_folder: Path) -> Iterator[str]:
     postgres = EmbeddedPostgres(shared_folder)
     yield postgres.start()
     postgres.leave()
+
+
+@pytest.fixture
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis of this test alone."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis
 
 
 @pytest.fixture(scope="session")

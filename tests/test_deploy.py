@@ -1,5 +1,6 @@
 """Images, Compose and locks, as far as they can be judged where no container engine runs."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -12,7 +13,16 @@ from typing import Any
 import pytest
 import yaml
 from helpers.checkout import TOP, imports_of
+from helpers.redis_server import RedisServer, redis_binary
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from redis.exceptions import NoPermissionError
 
+from finops_api.changes import Changes, Deployment
+from finops_api.errors import TooManyRequests
+from finops_api.limiting import Limits
+from finops_api.redis import Redis, greet
+from finops_api.shared_answers import SharedAnswers
 from finops_warehouse.settings import Settings, setting_names
 
 LOCKS = ("requirements.txt", "deploy/requirements-api.txt", "deploy/requirements-pipeline.txt")
@@ -22,6 +32,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((TOP / "docker-compose.yml").read_text(
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ENDS = ("migrate",)
 """Services that do their work and end."""
+README_OF_SECRETS = (TOP / "secrets/README.md").read_text(encoding="utf-8")
 DOCKERFILE = (TOP / "deploy/Dockerfile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -163,16 +174,74 @@ def test_the_database_is_not_reachable_from_outside() -> None:
     assert COMPOSE["networks"]["inside"]["internal"] is True
 
 
+def test_nothing_waits_for_redis() -> None:
+    """It is there for whoever runs several processes of the API, and only when they ask for it."""
+    assert SERVICES["redis"]["profiles"] == ["redis"]
+    assert not [name for name, service in SERVICES.items() if "redis" in service.get("depends_on", {})]
+
+
+def test_redis_is_ours_alone_and_keeps_nothing(tmp_path: Path) -> None:
+    """As Compose starts it, with secrets made as secrets/README.md says: the API can use it, and nobody else."""
+    [making] = re.findall(r"```console\n(password=(?:(?!```).)*redis_users\n)```", README_OF_SECRETS, re.DOTALL)
+    (tmp_path / "secrets").mkdir()
+    subprocess.run(["bash", "-euc", making], cwd=tmp_path, check=True)
+    command = [
+        part.replace("/run/secrets/redis_users", str(tmp_path / "secrets/redis_users"))
+        for part in SERVICES["redis"]["command"]
+    ]
+    assert command.pop(0) == "redis-server"
+    with RedisServer(tmp_path, *command) as redis:
+        given = (tmp_path / "secrets/redis_url").read_text().replace("@redis:6379", f"@127.0.0.1:{redis.port}")
+
+        told = greet(SecretStr(given))
+        used = asyncio.run(as_the_api_does(given))
+        with redis.client() as stranger, redis.client(given) as ours:
+            assert stranger.ping()
+            for asked in ("GET finops:answers:a", "SET finops:a b", "CONFIG GET *", "KEYS *", "FLUSHALL", "INFO"):
+                with pytest.raises(NoPermissionError):
+                    stranger.execute_command(*asked.split())
+            for asked in ("SET other b", "CONFIG GET *", "KEYS *", "FLUSHALL", "SHUTDOWN", "INFO"):
+                with pytest.raises(NoPermissionError):
+                    ours.execute_command(*asked.split())
+
+    assert told.startswith("answers in")
+    assert used == (b"answer", [True, True, False])
+    assert not list(tmp_path.glob("*.rdb"))
+
+
+async def as_the_api_does(url: str) -> tuple[bytes | None, list[bool]]:
+    """An answer put and found, and three requests counted of which two are allowed."""
+    registry = CollectorRegistry()
+    changes = Changes("")
+    changes.deployment = Deployment(b"k" * 32, "1")
+    redis = Redis(SecretStr(url), registry)
+    settings = Settings.model_validate({"rate_limit_queries_per_minute": 2})
+    answers, limits = SharedAnswers(redis, changes, settings, registry), Limits(settings, changes, redis)
+    allowed = []
+    async with redis.opened():
+        await answers.put("v", ("question",), b"answer")
+        found = await answers.get("v", ("question",))
+        for _ in range(3):
+            try:
+                await limits.count("query", "key 1")
+                allowed.append(True)
+            except TooManyRequests:
+                allowed.append(False)
+        # Had Redis refused any of it, this process would have counted for itself.
+        assert registry.get_sample_value("finops_redis_asked_total", {"purpose": "limits", "outcome": "failed"}) == 0
+    return found, allowed
+
+
 def test_secrets_are_files_and_none_is_in_the_environment() -> None:
     """`docker inspect` shows the environment to everybody who may run it."""
     secret_settings = {
         "DATABASE_URL", "DAGSTER_DATABASE_URL", "API_TOKEN", "API_KEY_PEPPER", "ALERT_WEBHOOK_URL", "POSTGRES_PASSWORD",
-        "OIDC_CLIENT_SECRET",
+        "OIDC_CLIENT_SECRET", "REDIS_URL",
     }  # fmt: skip
 
     for name, secret in COMPOSE["secrets"].items():
         assert secret["file"] == f"./secrets/{name}"
-        assert f"`{name}`" in (TOP / "secrets/README.md").read_text(encoding="utf-8")
+        assert f"`{name}`" in README_OF_SECRETS
     for service in SERVICES.values():
         assert not secret_settings & set(service.get("environment", {}))
 
@@ -181,7 +250,7 @@ def test_a_secret_named_like_a_setting_is_that_setting() -> None:
     """Every file in /run/secrets that is called like a setting is read as its value, a key file must not be."""
     named_like_settings = {name for name in COMPOSE["secrets"] if name.upper() in setting_names()}
 
-    assert named_like_settings == {"database_url", "api_token", "api_key_pepper"}
+    assert named_like_settings == {"database_url", "api_token", "api_key_pepper", "redis_url"}
 
 
 def test_services_are_given_settings_that_exist() -> None:
@@ -318,4 +387,32 @@ def test_a_named_browser_that_does_not_start_is_an_error(tmp_path: Path) -> None
     ran = find_browser(CHROMIUM=str(a_browser(tmp_path, "exit 127")))
 
     assert ran.returncode == 1
+    assert "does not start" in ran.stderr
+
+
+def a_redis(folder: Path, says: str) -> Path:
+    server = folder / "redis-server"
+    server.write_text(f"#!/bin/sh\n{says}\n")
+    server.chmod(0o755)
+    return server
+
+
+def find_redis(**env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [TOP / ".ci/redis"], env=os.environ | env, capture_output=True, text=True, check=False, cwd=TOP
+    )
+
+
+def test_the_redis_that_is_named_is_the_one_used(tmp_path: Path) -> None:
+    """REDIS_SERVER wins, as long as it starts."""
+    named = a_redis(tmp_path, f'exec "{redis_binary()}" "$@"')
+
+    assert find_redis(REDIS_SERVER=str(named)).stdout.strip() == str(named)
+
+
+def test_a_named_redis_that_does_not_start_is_an_error(tmp_path: Path) -> None:
+    """Whatever it says of its version."""
+    ran = find_redis(REDIS_SERVER=str(a_redis(tmp_path, "echo v=9; exit 127")))
+
+    assert (ran.returncode, ran.stdout) == (1, "")
     assert "does not start" in ran.stderr

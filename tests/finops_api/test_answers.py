@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from finops_api.answers import Answer, Answers
+from finops_api.answers import Answer, Answers, Route
 from finops_warehouse import ledger
 from finops_warehouse.database import connect_to
 from finops_warehouse.tables import metadata
@@ -166,7 +166,7 @@ def test_what_is_kept_fits_into_its_room() -> None:
     answers = Answers(800)
 
     def keep(name: str, size: int, state: int = 1) -> None:
-        answers.put(("", name, b"", ""), Answer(state, b"x" * size, b"", (), None))
+        answers.put(("", name, b"", ""), Answer(state, b"x" * size, b"", (), Route("")))
 
     def is_kept(name: str, state: int = 1) -> bool:
         return answers.get(("", name, b"", ""), state) is not None

@@ -6,15 +6,17 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from helpers.redis_server import RedisServer
 from limits import RateLimitItemPerSecond
 
 from finops_api import limiting
 from finops_api.app import create_app
 from finops_api.limiting import network_of
+from finops_api.redis import LEFT_ALONE_SECONDS
 from finops_warehouse.keys import new_token
 from finops_warehouse.settings import Settings
 
-from .listening import until_it_listens
+from .listening import number, until_it_listens
 
 MakeKey = Callable[..., str]
 Api = Callable[..., httpx.Client]
@@ -181,3 +183,79 @@ def test_what_is_kept_already_is_not_counted(keyed: str, make_key: MakeKey, api_
     assert [ask(api, "/v1/dimensions", token) for _ in range(20)] == [200] * 20
     assert [ask(api, QUESTION, token) for _ in range(6)] == [200] * 4 + [429] * 2
     assert ask(api, "/v1/dimensions", token) == 200
+
+
+def status_of_each(api: httpx.Client, token: str, times: int) -> list[int]:
+    """The statuses of so many questions, one after another."""
+    return [ask(api, QUESTION, token) for _ in range(times)]
+
+
+def until_counted_together(api: httpx.Client) -> None:
+    """Return once the database has told whose counts those in Redis are."""
+    for _ in range(100):
+        api.get("/v1/meta", headers={"Authorization": f"Bearer {new_token()}"})
+        if number(api, 'finops_redis_asked_total{outcome="answered",purpose="limits"}'):
+            return
+        time.sleep(0.05)
+    raise AssertionError("Redis was never asked")
+
+
+def test_with_a_redis_all_processes_count_together(
+    keyed: str, make_key: MakeKey, serve: Api, redis: RedisServer
+) -> None:
+    """Or a limit would be as many times itself as there are replicas."""
+    token = make_key("read")
+    first, second, alone = (
+        serve(keyed, api_key_pepper=PEPPER, rate_limit_queries_per_minute=6, redis_url=url)
+        for url in (redis.url, redis.url, None)
+    )
+    for api in (first, second):
+        until_counted_together(api)
+
+    told = [ask(api, QUESTION, token) for _ in range(4) for api in (first, second)]
+
+    assert told == [200] * 6 + [429] * 2
+    refused = second.get(QUESTION, headers={"Authorization": f"Bearer {token}"})
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert ask(alone, QUESTION, token) == 200
+
+
+def test_without_redis_each_counts_for_itself_until_it_is_back(
+    keyed: str, make_key: MakeKey, serve: Api, redis: RedisServer
+) -> None:
+    """There is a limit all the time: that of each process while Redis is away, that of all before and after."""
+    token = make_key("read")
+    first, second = (
+        serve(keyed, api_key_pepper=PEPPER, rate_limit_queries_per_minute=5, redis_url=redis.url) for _ in range(2)
+    )
+    for api in (first, second):
+        until_counted_together(api)
+    assert status_of_each(first, token, 6) == [200] * 5 + [429]
+    assert ask(second, QUESTION, token) == 429
+
+    redis.kill()
+    assert status_of_each(first, token, 6) == [200] * 5 + [429]
+    assert status_of_each(second, token, 6) == [200] * 5 + [429]
+
+    redis.start()  # and it has forgotten
+    time.sleep(LEFT_ALONE_SECONDS + 0.1)
+    assert status_of_each(first, token, 3) == [200] * 3
+    assert status_of_each(second, token, 3) == [200] * 2 + [429]
+
+
+def test_deployments_that_share_a_redis_count_apart(
+    keyed: str, make_key: MakeKey, serve: Api, redis: RedisServer, database_url: str
+) -> None:
+    """Keys are numbered from one in every database."""
+    token = make_key("read")
+    first = serve(keyed, api_key_pepper=PEPPER, rate_limit_queries_per_minute=3, redis_url=redis.url)
+    other = serve(database_url, api_token="let-me-in-please", rate_limit_refusals_per_minute=3, redis_url=redis.url)
+    strange = serve(keyed, api_key_pepper=PEPPER, rate_limit_refusals_per_minute=3, redis_url=redis.url)
+    for api in (first, other, strange):
+        until_counted_together(api)
+
+    with redis.client() as client:
+        client.flushall()
+    assert [strange.get(QUESTION).status_code for _ in range(4)] == [401] * 3 + [429]
+    assert [other.get(QUESTION).status_code for _ in range(4)] == [401] * 3 + [429]
+    assert ask(first, QUESTION, token) == 200

@@ -13,6 +13,7 @@ from subprocess import CompletedProcess
 
 import psycopg
 import typer
+from helpers.redis_server import RedisServer
 from helpers.road import Export, Road, charge
 from sqlalchemy import make_url
 
@@ -172,11 +173,11 @@ def _arguments(folder: Path) -> str:
 
 
 def test_the_doctor_finds_nothing_wrong(finops: Finops, database_url: str, sample: SampleExport) -> None:
-    """Database, schema, connections, export: each with what was found."""
+    """Database, schema, connections, export, Redis: each with what was found."""
     told = finops("doctor", DATABASE_URL=database_url, BILLING_EXPORT_URL=sample.table_dir.as_uri())
 
     assert told.returncode == 0, told.stderr
-    assert told.stderr.count("ok ") == 4
+    assert told.stderr.count("ok ") == 5
     assert "PostgreSQL 18" in told.stderr
     assert "50 export days, 2026-09-01 to 2026-10-20" in told.stderr
 
@@ -186,7 +187,7 @@ def test_the_doctor_names_all_that_is_wrong_and_goes_on(finops: Finops, database
     told = finops("doctor", DATABASE_URL=database_url, BILLING_EXPORT_URL="file:///no/such/folder")
 
     assert told.returncode == 1
-    assert told.stderr.count("ok ") == 3
+    assert told.stderr.count("ok ") == 4
     assert "wrong billing export: There is no folder /no/such/folder" in told.stderr
     assert "Traceback" not in told.stderr
 
@@ -200,8 +201,26 @@ def test_the_doctor_is_honest_about_a_database_that_is_down(finops: Finops, samp
     )
 
     assert told.returncode == 1
-    assert (told.stderr.count("wrong "), told.stderr.count("ok ")) == (3, 1)
+    assert (told.stderr.count("wrong "), told.stderr.count("ok ")) == (3, 2)
     assert "secret-word" not in told.stderr
+
+
+def test_the_doctor_asks_redis(finops: Finops, database_url: str, sample: SampleExport, redis: RedisServer) -> None:
+    """The API would not say that it is wrong: it goes on without."""
+    with redis.client() as client:
+        client.config_set("requirepass", "the right one")
+    settings = {"DATABASE_URL": database_url, "BILLING_EXPORT_URL": sample.table_dir.as_uri()}
+
+    well = finops("doctor", REDIS_URL=redis.url.replace("//", "//:the%20right%20one@"), **settings)
+    refused = finops("doctor", REDIS_URL=redis.url.replace("//", "//:hunter2@"), **settings)
+    redis.kill()
+    gone = finops("doctor", REDIS_URL=redis.url, **settings)
+
+    assert (well.returncode, "redis: answers in" in well.stderr) == (0, True), well.stderr
+    assert [told.returncode for told in (refused, gone)] == [1, 1]
+    assert all("wrong redis: Nothing answers at REDIS_URL as it should" in told.stderr for told in (refused, gone))
+    assert "hunter2" not in refused.stderr
+    assert "Traceback" not in refused.stderr + gone.stderr
 
 
 # -- sync, status, verify

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from helpers.road import Export, Road, Row, charge
 from helpers.subjects import HOSTILE
-from llmserver import Answer, ModelServer, Obedient, Protocol, Request, Status, Step
+from llmserver import Answer, Garbage, ModelServer, Obedient, Protocol, Request, Slow, Status, Step
 from psycopg.types.json import Jsonb
 
 from finops_insights.claims import Template, check_template
@@ -33,6 +33,7 @@ from finops_pipeline.narration import (
     FACTS,
     NarratedPartition,
     deployment_key,
+    payload_digest,
     rebuild_insights_of_day,
     rebuild_insights_of_month,
     source_version_of_day,
@@ -455,6 +456,128 @@ def test_every_way_a_call_ends_is_in_the_log(
     [insight] = stored(costs.connection)
     assert insight.engine == ("rules" if reason else "openai:gpt-4o")
     assert (insight.fallback_reason or "").startswith(reason or "")
+
+
+# -- and who asked
+
+
+def audited(connection: psycopg.Connection) -> list[dict[str, Any]]:
+    cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+    return cursor.execute("select * from finops.audit_event where action = 'llm.call' order by event_id").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        ([Obedient(obliging)], "ok"),
+        ([Answer({"headline": "42", "body": "42"})], "refused"),
+        ([Garbage("I am not able to")], "refused"),
+        ([Status(403)], "http 403"),
+        ([Slow(30)], "timeout"),
+    ],
+)
+def test_a_model_that_was_asked_is_in_the_audit(
+    costs: Road, model: Callable[..., ModelServer], monkeypatch: pytest.MonkeyPatch, script: list[Step], outcome: str
+) -> None:
+    """Which one, by which run, what for, for how much and how it ended; and nothing of what was said."""
+    monkeypatch.setenv("LLM_TIMEOUT_SECONDS", "0.5")
+    server = model(*script)
+
+    with writer(load_settings()) as service:
+        rebuild(costs.connection, service, run_id="a-run")
+
+    [call], [event] = calls(costs.connection), audited(costs.connection)
+    assert (event["actor"], event["scope"]) == ("run a-run", "openai:gpt-4o")
+    assert event["detail"] == {
+        "call_id": call["call_id"],
+        "purpose": "llm_insights 2026-10-10",
+        "outcome": outcome,
+        "requests": call["requests"],
+        "input_tokens": call["input_tokens"],
+        "output_tokens": call["output_tokens"],
+        "cost_usd": None if call["cost_usd"] is None else str(call["cost_usd"].normalize()),
+        "payload_sha256": payload_digest(call["payload"]),
+    }
+    assert call["outcome"] == outcome
+    said = repr(event)
+    assert KEY not in said
+    assert call["payload"]["instructions"][:40] not in said
+    assert not [fact for request in server.requests for fact in request.facts if fact["token"] in said]
+
+
+def test_an_unknown_price_is_no_price_in_the_audit(costs: Road, model: Callable[..., ModelServer]) -> None:
+    """Nothing is not the same as unknown."""
+    model(Obedient(obliging), name="a-model-of-ones-own")
+
+    rebuild_by_model(costs.connection)
+
+    assert [event["detail"]["cost_usd"] for event in audited(costs.connection)] == [None]
+
+
+def test_the_audit_shows_when_a_logged_conversation_was_altered(costs: Road, model: Callable[..., ModelServer]) -> None:
+    """The log can be changed by whoever may write tables; what the audit says of it cannot."""
+    think_of(costs.connection)
+    model(Obedient(obliging))
+    rebuild_by_model(costs.connection)
+    costs.connection.execute(
+        "update finops.llm_calls set payload = jsonb_set(payload, '{instructions}', '\"Be kind.\"') "
+        "where call_id = (select min(call_id) from finops.llm_calls)"
+    )
+
+    held = {call["call_id"]: payload_digest(call["payload"]) for call in calls(costs.connection)}
+
+    events = [event["detail"] for event in audited(costs.connection)]
+    assert [event["payload_sha256"] == held[event["call_id"]] for event in events] == [False, True, True]
+
+
+@dataclass
+class Dying:
+    """A model whose process dies when it is asked once more than `times`."""
+
+    model: LLMService
+    times: int
+
+    @property
+    def engine(self) -> str:
+        return self.model.engine
+
+    def write(self, subject: Subject, prompt: Callable[[], Prompt], refuse: Callable[[Template], list[str]]) -> Draft:
+        if self.times == 0:
+            raise KeyboardInterrupt
+        self.times -= 1
+        return self.model.write(subject, prompt, refuse)
+
+
+def test_a_run_that_dies_has_written_down_whom_it_asked(costs: Road, model: Callable[..., ModelServer]) -> None:
+    """What was sent has left the machine and was paid for, whatever becomes of the day; and it is not asked twice."""
+    think_of(costs.connection)
+    server = model(Obedient(obliging))
+
+    with writer(load_settings()) as service, pytest.raises(KeyboardInterrupt):
+        rebuild(costs.connection, Dying(service, 2))
+
+    assert len(server.requests) == len(calls(costs.connection)) == len(audited(costs.connection)) == 2
+    assert stored(costs.connection) == []
+    rebuild_by_model(costs.connection)
+    assert len(server.requests) == len(audited(costs.connection)) == 3
+
+
+def test_a_call_is_logged_and_audited_or_neither(costs: Road, model: Callable[..., ModelServer]) -> None:
+    """One transaction: no row of the log is without its event."""
+    model(Obedient(obliging))
+    costs.connection.execute("alter table finops.audit_event rename to somewhere_else")
+
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        rebuild_by_model(costs.connection)
+
+    assert calls(costs.connection) == []
+
+
+def test_the_rules_are_no_model(costs: Road) -> None:
+    """Nobody is asked, so nothing is audited."""
+    rebuild(costs.connection)
+
+    assert audited(costs.connection) == []
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "vertex"])

@@ -263,11 +263,15 @@ def test_versions_only_rise_and_listeners_are_told_at_commit(
         with connection.transaction():
             first = ledger.materialised(connection, "aggregated_cost_data", "2026-10-01", 1, 10, "run")
             assert list(listener.notifies(timeout=0.1, stop_after=1)) == []
-        told = [notice.payload for notice in listener.notifies(timeout=10, stop_after=2)]
+            connection.execute("update finops.invoices set total = total")
+        told = [notice.payload for notice in listener.notifies(timeout=10, stop_after=1)]
+        second = ledger.materialised(connection, "aggregated_cost_data", "2026-10-01", 1, 10, "run")
+        told += [notice.payload for notice in listener.notifies(timeout=1)][:1]
 
-    second = ledger.materialised(connection, "aggregated_cost_data", "2026-10-01", 1, 10, "run")
-    assert "aggregated_cost_data" in told
     assert second > first
+    # Once for a transaction, whatever it changed, and by a name that no other one has.
+    assert [name.split(" ")[0] for name in told] == ["change", "change"]
+    assert len(set(told)) == 2
 
 
 def test_a_partition_is_built_by_one_at_a_time_and_its_neighbour_is_free(settings: Settings) -> None:

@@ -35,6 +35,12 @@ WRONG = [
     ("BIGQUERY_API_ENDPOINT", "http://127.0.0.1.example.com:9050", "this machine"),
     ("BIGQUERY_STORAGE_ENDPOINT", "10.0.0.1:9060", "this machine"),
     ("SQLALCHEMY_ECHO", SECRET, "boolean"),
+    ("REDIS_URL", f"http://:{SECRET}@cache:6379", "redis://"),
+    ("REDIS_URL", f"redis://:{SECRET}@/0", "redis://"),
+    ("REDIS_URL", f"redis://:{SECRET}@cache:{SECRET}/0", "redis://"),
+    ("REDIS_URL", f"redis://:{SECRET}@cache/first", "redis://"),
+    ("REDIS_URL", f"redis://:{SECRET}@cache/0?socket_timeout=60", "redis://"),
+    ("REDIS_URL", f"redis://:{SECRET}@cache[", "redis://"),
     ("LOG_LEVEL", "LOUD", "DEBUG"),
     ("LOG_FORMAT", "xml", "json"),
 ]
@@ -368,3 +374,23 @@ def test_the_home_is_absolute_and_knows_the_tilde(monkeypatch: pytest.MonkeyPatc
 def test_every_setting_says_what_it_is_for() -> None:
     """Each description is what `.env.example` and the documentation are checked against."""
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+def test_an_empty_redis_url_is_none(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    """Compose wants the file of a secret to be there, also where there is no Redis."""
+    monkeypatch.setenv("REDIS_URL", empty)
+
+    assert load_settings().redis_url is None
+
+
+@pytest.mark.parametrize("url", ["redis://cache", "rediss://finops:p%40ss@cache:6380/3", "redis://[::1]:6379/0"])
+def test_a_redis_url_is_taken_and_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """With a password, TLS, a port and a number of a database, or none of these."""
+    monkeypatch.setenv("REDIS_URL", f"{url}\n")
+
+    given = load_settings().redis_url
+
+    assert given is not None
+    assert given.get_secret_value() == url
+    assert url not in repr(load_settings())
