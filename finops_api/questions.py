@@ -11,10 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from finops_api.errors import AskedTwice, NotAddable
 from finops_warehouse import algebra
 from finops_warehouse.algebra import check_cell
+from finops_warehouse.conditions import MAX_VALUES
 from finops_warehouse.row_scope import RowScope
 from finops_warehouse.semantic import DIMENSIONS
-
-MAX_VALUES = 100
 
 BEGINS_WITH_A_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -42,9 +41,6 @@ class Question(BaseModel):
             raise ValueError("a value holds a NUL character, which no name can")
         return self
 
-
-CustomName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,44}$")]
-"""A dimension of the user's own; whether there is one of that name, the rules in force say."""
 
 CustomMember = Annotated[str, Field(max_length=600, pattern=r"^[a-z][a-z0-9_]{0,44}:")]
 

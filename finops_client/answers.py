@@ -66,7 +66,7 @@ class CostAnswer:
     def evidence_of(self, row: Row, figure: str = "billed_cost") -> EvidenceQuestion:
         """The question of `FinOps.evidence` whose charges add up to a figure of one of the rows or totals.
 
-        Raises `NoEvidence` where one question cannot name them: conditions with `or`, an answer as of the past.
+        Raises `NoEvidence` where one question cannot name them: a change, an answer as of the past.
         """
         return evidence_of(self.question, self.meta, row, figure)
 

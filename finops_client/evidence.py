@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from finops_client.errors import NoEvidence
-from finops_client.questions import Condition, CostQuestion, EvidenceQuestion
+from finops_client.questions import CostQuestion, EvidenceQuestion
 
 OTHER = "(other)"
 PREVIOUS = "previous_"
@@ -29,9 +29,11 @@ def evidence_of(
         raise NoEvidence(f"{figure} is no sum of charges. These of its row are: {', '.join(meta['measures'])}.")
     if meta["as_of"] is not None:
         raise NoEvidence("Evidence adds up the charges of now, and this answer is as of the past. Ask without as_of.")
-    filters = _narrowed(meta["filters"], question.get("where"))
+    filters = dict(meta["filters"])
     members = {name: row[name] for name in meta["group_by"] if name in row}
     named: EvidenceQuestion = {"measure": measure, "billing_currency": row["billing_currency"]}
+    if "where" in question:
+        named["where"] = question["where"]
     if OTHER in members.values():
         return {**named, **_other(question, meta, row, is_previous=is_previous), "filters": filters}
     start, end = _previous_days(meta, row) if is_previous else _days(meta, row)
@@ -102,26 +104,3 @@ def _invoices(meta: Mapping[str, Any], row: Mapping[str, Any], filters: Mapping[
         month = (month + 31 * A_DAY).replace(day=1)
     kept = filters.get("invoice_month", months)
     return [month for month in months if month in kept]
-
-
-def _narrowed(filters: Mapping[str, list[str]], where: Condition | None) -> dict[str, list[str]]:
-    """The filters and the conditions as filters, where they can be said so."""
-    narrowed = dict(filters)
-    for name, members in _as_filters(where):
-        if name in narrowed:
-            raise NoEvidence(f"{name} is filtered by twice, which evidence cannot be asked for. Filter by it once.")
-        narrowed[name] = members
-    return narrowed
-
-
-def _as_filters(where: Mapping[str, Any] | None) -> list[tuple[str, list[str]]]:
-    if where is None:
-        return []
-    if "and" in where:
-        return [found for part in where["and"] for found in _as_filters(part)]
-    if where.get("operator", "in") == "in" and "dimension" in where:
-        return [(where["dimension"], list(where["values"]))]
-    raise NoEvidence(
-        "A question for evidence has filters, and no conditions with or, not, contains or starts_with. Ask the same "
-        "grouped by the dimensions of the condition, without it, and open the members it holds for."
-    )

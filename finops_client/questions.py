@@ -90,6 +90,8 @@ class EvidenceQuestion(TypedDict, total=False):
     member: Several
     """The cell's member of each dimension in `group_by`, in its order."""
     filters: Filters
+    where: Condition
+    """The conditions of the cost question."""
     insight_id: str
     anomaly_id: str
     recommendation_id: str
@@ -107,8 +109,11 @@ def check_names(given: Mapping[str, object], question: type) -> None:
             raise TypeError(f"there is no parameter {name}; there are: {', '.join(known)}")
 
 
-def as_body(question: Mapping[str, object]) -> dict[str, object]:
-    """A question as JSON: filters under the names of their parameters, days and moments as texts."""
+def as_body(question: Mapping[str, object], one: Sequence[str] = ()) -> dict[str, object]:
+    """A question as JSON: filters under the names of their parameters, days and moments as texts.
+
+    `one`: parameters that this question takes once, and others as often as somebody likes.
+    """
     body: dict[str, object] = {}
     custom: list[str] = []
     for name, value in question.items():
@@ -120,7 +125,7 @@ def as_body(question: Mapping[str, object]) -> dict[str, object]:
                 else:
                     custom += [f"{dimension}:{member}" for member in _several(members)]
         elif value is not None:
-            body[name] = _several(value) if name in _SEVERAL else _plain(name, value)
+            body[name] = _several(value) if name in _SEVERAL and name not in one else _plain(name, value)
     return body | ({"custom": custom} if custom else {})
 
 

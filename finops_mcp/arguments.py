@@ -67,6 +67,7 @@ class Evidence(Arguments):
     billing_currency: str | None = None
     measure: str | None = None
     filters: Filters = {}
+    where: dict[str, JsonValue] | None = None
     group_by: list[str] = []
     member: list[str] = []
     period: str | None = None

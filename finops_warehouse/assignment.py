@@ -20,9 +20,9 @@ import psycopg
 from psycopg import errors, sql
 
 from finops_warehouse import ledger
-from finops_warehouse.cells import member_key
 from finops_warehouse.dimensions import BY_DEFAULT, CustomDimension, Rules, SharedCost, Source, rules_of
 from finops_warehouse.errors import BadRules
+from finops_warehouse.members import member_key
 from finops_warehouse.semantic import dimension
 from finops_warehouse.settings import Settings
 

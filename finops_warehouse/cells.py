@@ -6,13 +6,16 @@ charges behind it.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
+from itertools import count
 from typing import Any, Self
 
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from finops_warehouse.algebra import check_cell
-from finops_warehouse.semantic import DIMENSIONS, MEASURES, UNATTRIBUTED, Dimension, dimension, table_for
+from finops_warehouse.conditions import Condition
+from finops_warehouse.members import member_filter, member_key
+from finops_warehouse.semantic import DIMENSIONS, MEASURES, dimension, table_for
 from finops_warehouse.sql_models import sql_model
 
 
@@ -29,6 +32,9 @@ class Cell(BaseModel):
     custom: Mapping[str, list[str]] = Field(default={}, description="Members by custom dimension.")
     at: Mapping[str, str] = Field(default={}, description="The one member by dimension, by its id and nothing else.")
     excluding: Mapping[str, list[str]] = Field(default={}, description="Members left out, by dimension, by their ids.")
+    where: Condition | None = Field(
+        default=None, exclude_if=lambda where: where is None, description="What charges have to be as well."
+    )
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
@@ -37,7 +43,7 @@ class Cell(BaseModel):
             raise ValueError(f"there is no dimension {', '.join(unknown)}; there are: {', '.join(DIMENSIONS)}")
         if self.measure not in MEASURES:
             raise ValueError(f"there is no measure {self.measure}; there are: {', '.join(MEASURES)}")
-        check_cell(self.measure, self.members)
+        check_cell(self.measure, {**(self.where.members() if self.where else {}), **self.members})
         if self.start >= self.end:
             raise ValueError(f"no day lies from {self.start} to {self.end}: end is not included")
         return self
@@ -55,7 +61,8 @@ class Cell(BaseModel):
     @property
     def table(self) -> str:
         """The smallest served table that holds it."""
-        return table_for({*self.members, *self.at, *self.excluding})
+        of_conditions = self.where.dimensions() if self.where else ()
+        return table_for({*self.members, *self.at, *self.excluding, *of_conditions})
 
 
 Value = Callable[[str, Any], sql.Composable]
@@ -136,7 +143,7 @@ def _sum_of(cell: Cell, value: Value) -> sql.Composed:
 
 
 def _conditions(cell: Cell, value: Value) -> sql.Composed:
-    conditions = [
+    conditions: list[sql.Composable] = [
         sql.SQL("usage_day >= {}").format(value("start", cell.start)),
         sql.SQL("usage_day < {}").format(value("end", cell.end)),
         sql.SQL("billing_currency = {}").format(value("billing_currency", cell.billing_currency)),
@@ -150,24 +157,7 @@ def _conditions(cell: Cell, value: Value) -> sql.Composed:
             for name, members in cell.excluding.items()
         ),
     ]
+    if cell.where is not None:
+        numbers = count()
+        conditions.append(cell.where.as_sql(lambda members: value(f"where_{next(numbers)}", members)))
     return sql.SQL(" and ").join(conditions)
-
-
-def member_column(of: Dimension) -> sql.Composable:
-    """A member's id as tables hold it; NULL where a charge has none."""
-    column = sql.Identifier(of.column)
-    return column if of.json_key is None else sql.SQL("({} ->> {})").format(column, sql.Literal(of.json_key))
-
-
-def member_key(of: Dimension) -> sql.Composed:
-    """A member's id; charges without one are a member of their own, never left out."""
-    return sql.SQL("coalesce({}, {})").format(member_column(of), sql.Literal(UNATTRIBUTED))
-
-
-def member_filter(name: str, members: sql.Composable) -> sql.Composed:
-    """The condition that a row is of one of `members`, by id or, where there is one, by name."""
-    of = dimension(name)
-    by_id = sql.SQL("{} = any({})").format(member_key(of), members)
-    if of.name_column is None:
-        return by_id
-    return sql.SQL("({} or {} = any({}))").format(by_id, sql.Identifier(of.name_column), members)

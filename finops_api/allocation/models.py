@@ -6,7 +6,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from finops_api.costs.models import CostQuery, ResolvedQuery, Window
-from finops_api.questions import MAX_VALUES, CustomName, Member, Question
+from finops_api.questions import Member, Question
+from finops_warehouse.conditions import MAX_VALUES, CustomName
 
 
 class CoverageQuery(Question):

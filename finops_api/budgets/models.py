@@ -5,8 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from finops_api.questions import MAX_VALUES, Member, Question
+from finops_api.questions import Member, Question
 from finops_warehouse.budgets import Budget, Month
+from finops_warehouse.conditions import MAX_VALUES
 
 
 class MonthQuery(Question):

@@ -9,10 +9,10 @@ from psycopg import sql
 from finops_api.database import Readable, ScopedPool, rows
 from finops_api.errors import NothingLoaded, NothingServedThen, UnknownDimension
 from finops_warehouse.assignment import APPLIED
-from finops_warehouse.cells import member_column
 from finops_warehouse.dimensions import Rules
 from finops_warehouse.freshness import BEHIND, COMPLETE_THROUGH, COMPLETE_THROUGH_AS_OF, freshness_parameters
 from finops_warehouse.invoices import STATE
+from finops_warehouse.members import member_column
 from finops_warehouse.semantic import DIMENSIONS, UNATTRIBUTED, dimension, table_for
 
 MAX_VALUES = 500

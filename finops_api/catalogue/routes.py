@@ -18,7 +18,7 @@ from finops_api.catalogue.queries import (
 from finops_api.costs.models import DimensionName
 from finops_api.database import rows, snapshot
 from finops_api.errors import BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, UnknownDimension, documented
-from finops_api.questions import CustomName
+from finops_warehouse.conditions import CustomName
 from finops_warehouse.dimensions import Rules
 from finops_warehouse.freshness import COMPLETE_AFTER, freshness_parameters
 from finops_warehouse.row_scope import RowScope

@@ -7,9 +7,9 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
-from finops_api.costs.conditions import Condition
 from finops_api.errors import EmptyWindow, NothingToCompare, TooManyGroups, WindowTooLong
-from finops_api.questions import MAX_VALUES, CustomName, Filtered, Member, refuse_what_does_not_add_up
+from finops_api.questions import Filtered, Member, refuse_what_does_not_add_up
+from finops_warehouse.conditions import MAX_VALUES, Condition, CustomName
 from finops_warehouse.semantic import DIMENSIONS, MEASURES, SHARES
 
 MAX_DAYS = 1100

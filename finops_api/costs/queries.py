@@ -11,8 +11,9 @@ from finops_api.costs import cursors
 from finops_api.costs.models import MAX_ROWS, CostMeta, CostPage, ResolvedQuery
 from finops_api.database import rows
 from finops_api.errors import TooManyRows
-from finops_warehouse.cells import member_filter, member_key
+from finops_warehouse.conditions import Put
 from finops_warehouse.freshness import BEHIND, BEHIND_AS_OF
+from finops_warehouse.members import member_filter, member_key
 from finops_warehouse.semantic import MEASURES, OTHER, Dimension, dimension, table_for
 from finops_warehouse.tables import STAMPED_COLUMNS, aggregated_cost_data
 
@@ -345,14 +346,25 @@ def _filters(asked: ResolvedQuery) -> sql.Composed:
     if asked.query.time_basis == "invoice_month":
         conditions.append(sql.SQL("invoice_month >= %(first_invoice)s and invoice_month < %(end_of_invoices)s"))
     if condition := asked.query.condition():
-        conditions.append(condition.as_sql({}))
+        conditions.append(condition.as_sql(_put_into({})))
     return sql.SQL(" and ").join(conditions)
+
+
+def _put_into(values: dict[str, Any]) -> Put:
+    """Has conditions compare with placeholders, and notes what for."""
+
+    def put(texts: list[str]) -> sql.Composable:
+        name = f"where_{len(values)}"
+        values[name] = texts
+        return sql.Placeholder(name)
+
+    return put
 
 
 def _values(asked: ResolvedQuery) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if condition := asked.query.condition():
-        condition.as_sql(values)
+        condition.as_sql(_put_into(values))
     return {
         **values,
         "first_invoice": asked.start.strftime("%Y%m"),

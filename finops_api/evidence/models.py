@@ -6,11 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from finops_api.costs.models import MAX_TOP, CostQuery, DimensionName, MeasureName, Window
+from finops_api.costs.models import MAX_TOP, CostQuestion, DimensionName, MeasureName, Window
 from finops_api.errors import EmptyWindow
-from finops_api.questions import CustomName, Filtered, Member, refuse_what_does_not_add_up
+from finops_api.questions import Filtered, Member, refuse_what_does_not_add_up
 from finops_insights.facts import Unit
 from finops_warehouse.cells import Cell
+from finops_warehouse.conditions import Condition, CustomName
 
 MAX_PAGE = 200
 Id = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
@@ -72,10 +73,24 @@ class EvidenceQuery(Filtered):
             raise ValueError("name the figure: fact_id")
         return self
 
-    def answer(self) -> CostQuery:
+    def condition(self) -> Condition | None:
+        """What charges have to be beyond the filters; a URL cannot say it."""
+        return None
+
+    def members(self) -> dict[str, list[str]]:
+        """The members its charges may be of: what decides whether measures add up."""
+        condition = self.condition()
+        return {**(condition.members() if condition else {}), **self.filters()}
+
+    def dimensions(self) -> set[str]:
+        """Every dimension it is narrowed by."""
+        condition = self.condition()
+        return {*self.filters(), *(condition.dimensions() if condition else ())}
+
+    def answer(self) -> CostQuestion:
         """The question whose answer the cell is in."""
         assert self.billing_currency
-        return CostQuery(
+        return CostQuestion(
             start=self.start,
             end=self.end,
             window=self.window,
@@ -85,6 +100,7 @@ class EvidenceQuery(Filtered):
             top=self.top,
             include_unfinished=self.include_unfinished,
             billing_currency=[self.billing_currency],
+            where=self.condition(),
             **{name: getattr(self, name) for name in Filtered.model_fields},
         )
 
@@ -93,7 +109,7 @@ class EvidenceQuery(Filtered):
         assert self.start and self.end and self.billing_currency  # noqa: PT018 -- checked above
         if self.start >= self.end:
             raise EmptyWindow(f"No day lies from {self.start} to {self.end}: end is not included.")
-        refuse_what_does_not_add_up(str(self.measure), self.filters())
+        refuse_what_does_not_add_up(str(self.measure), self.members())
         return Cell(
             measure=str(self.measure),
             start=self.start,
@@ -101,7 +117,28 @@ class EvidenceQuery(Filtered):
             billing_currency=self.billing_currency,
             filters=self.built_in_filters(),
             custom=self.custom_filters(),
+            where=self.condition(),
         )
+
+
+class EvidenceQuestion(EvidenceQuery):
+    """A number named by a body: what a URL can name, and cells of answers to any combination of conditions."""
+
+    where: Condition | None = Field(None, description="As asked of `/v1/costs/query`.")
+
+    @model_validator(mode="after")
+    def _is_of_a_cell(self) -> Self:
+        if self.where is not None:
+            if self.insight_id or self.anomaly_id or self.recommendation_id:
+                raise ValueError(
+                    "where narrows a cell: a figure of an insight, anomaly or recommendation is what it is"
+                )
+            self.where.refuse_too_much()
+        return self
+
+    def condition(self) -> Condition | None:
+        """What charges have to be beyond the filters."""
+        return self.where
 
 
 class FormulaPart(BaseModel):
@@ -149,6 +186,7 @@ class CellInfo(BaseModel):
     custom: Mapping[str, list[str]]
     at: Mapping[str, str] = Field(description="The coordinates: of each dimension grouped by, the member by its id.")
     excluding: Mapping[str, list[str]] = Field(description="What `(other)` leaves out: the members shown one by one.")
+    where: Condition | None = Field(None, description="What its charges have to be as well.")
 
 
 class ColumnStep(BaseModel):

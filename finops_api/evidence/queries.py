@@ -176,7 +176,7 @@ async def _cell_of_answer(connection: AsyncConnection, asked: EvidenceQuery) -> 
         [(name, _)] = at.items()
         kept = await kept_members(connection, answer, table_for(answer.query.dimensions())) or []
         at, excluding = {}, {name: [member for currency, member in kept if currency == asked.billing_currency]}
-    refuse_what_does_not_add_up(str(asked.measure), asked.filters())
+    refuse_what_does_not_add_up(str(asked.measure), asked.members())
     assert asked.billing_currency
     return Cell(
         measure=str(asked.measure),
@@ -187,6 +187,7 @@ async def _cell_of_answer(connection: AsyncConnection, asked: EvidenceQuery) -> 
         custom=asked.custom_filters(),
         at=at,
         excluding=excluding,
+        where=asked.condition(),
     )
 
 
@@ -270,7 +271,8 @@ def _label(cell: Cell) -> str:
     named = {**cell.members, **{name: [member] for name, member in cell.at.items()}}
     named |= {f"{name} other than": members for name, members in cell.excluding.items()}
     members = "; ".join(f"{name} {', '.join(values)}" for name, values in named.items())
-    return f"{cell.measure}, {days}, {members or 'everything'} in {cell.billing_currency}"
+    of = "; ".join(filter(None, (members, "where the conditions hold" if cell.where else ""))) or "everything"
+    return f"{cell.measure}, {days}, {of} in {cell.billing_currency}"
 
 
 def _cell_of(facts: Mapping[str, Fact], fact: Fact) -> Cell | None:

@@ -1,4 +1,4 @@
-"""GET /v1/evidence: from any served number to the charges it is made of."""
+"""GET /v1/evidence and POST /v1/evidence/query: from any served number to the charges it is made of."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from finops_api.access import Exporter, Pool, Reader, Written, event
 from finops_api.catalogue.queries import refuse_unknown
 from finops_api.costs.models import MeasureName
-from finops_api.database import snapshot
+from finops_api.database import ScopedPool, snapshot
 from finops_api.errors import (
     AskedTwice,
     BadQuestion,
@@ -25,7 +25,7 @@ from finops_api.errors import (
     UnknownFigure,
     documented,
 )
-from finops_api.evidence.models import ChargeInfo, Evidence, EvidenceQuery
+from finops_api.evidence.models import ChargeInfo, Evidence, EvidenceQuery, EvidenceQuestion
 from finops_api.evidence.queries import charges_of, evidence
 from finops_api.questions import each_once, within
 from finops_warehouse.row_scope import RowScope
@@ -46,9 +46,19 @@ async def get_evidence(
 
     Their sum over all pages is `rows_sum`; `matches` says whether it is what the served tables say.
     """
+    return await _answer(query, pool)
+
+
+@router.post("/evidence/query", operation_id="queryEvidence", responses=REFUSALS)
+async def query_evidence(question: EvidenceQuestion, pool: Pool, _: Reader) -> Evidence:
+    """The same as a body, also of a cell of an answer of `/v1/costs/query`. Nothing is changed by it."""
+    return await _answer(question, pool)
+
+
+async def _answer(query: EvidenceQuery, pool: ScopedPool) -> Evidence:
     query = _within(query, pool.scope)
     async with snapshot(pool, reads_charges=True) as moment:
-        await refuse_unknown(moment, query.custom_filters())
+        await refuse_unknown(moment, query.dimensions())
         return await evidence(moment, query)
 
 

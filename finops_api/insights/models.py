@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from finops_api.costs.models import MAX_DAYS
-from finops_api.questions import MAX_VALUES, Member, Question
+from finops_api.questions import Member, Question
 from finops_insights.facts import Fact
+from finops_warehouse.conditions import MAX_VALUES
 
 Decimal = str
 """An exact decimal number, written out."""

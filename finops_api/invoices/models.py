@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from finops_api.questions import MAX_VALUES, Member, Question
+from finops_api.questions import Member, Question
+from finops_warehouse.conditions import MAX_VALUES
 
 Month = Annotated[str, Field(pattern=r"^[0-9]{4}(0[1-9]|1[0-2])$", description="YYYYMM.")]
 

@@ -4,7 +4,8 @@ from datetime import date
 
 from pydantic import BaseModel, Field
 
-from finops_api.questions import MAX_VALUES, Member, Question
+from finops_api.questions import Member, Question
+from finops_warehouse.conditions import MAX_VALUES
 
 
 class MaturityQuery(Question):

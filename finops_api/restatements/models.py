@@ -5,7 +5,8 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
-from finops_api.questions import MAX_VALUES, Member, Question
+from finops_api.questions import Member, Question
+from finops_warehouse.conditions import MAX_VALUES
 
 Cause = Literal["late usage", "correction", "re-export", "rule change"]
 

@@ -93,6 +93,69 @@ def test_any_cell_of_an_answer_opens_to_its_charges(
     assert Decimal(found["rows_sum"]) == Decimal(item[measure])
 
 
+COMPUTE = {"dimension": "service", "values": ["Compute Engine"]}
+NO_PROJECT = {"dimension": "project", "values": ["(unattributed)"]}
+CONDITIONS: list[dict[str, Any]] = [
+    {"not": COMPUTE},
+    {"or": [COMPUTE, NO_PROJECT]},
+    {"and": [{"not": NO_PROJECT}, {"dimension": "team", "operator": "contains", "values": ["a"]}]},
+    {"not": {"dimension": "sku", "operator": "contains", "values": ["RAM", "100%"]}},
+    {"dimension": "project", "operator": "starts_with", "values": ["nw-"]},
+]
+
+
+@pytest.mark.parametrize("where", CONDITIONS)
+@pytest.mark.parametrize("question", [*ANSWERS[:2], ANSWERS[4], ANSWERS[6]])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_cell_of_any_conditions_opens_to_its_charges(
+    api: httpx.Client, question: dict[str, Any], where: dict[str, Any], data: st.DataObject
+) -> None:
+    """What no URL can ask is opened by a body: the same conditions, and the coordinates of the cell."""
+    asked = {"start": "2026-09-20", "end": "2026-10-11", **question, "where": where}
+    answer = api.post("/v1/costs/query", json=asked).json()
+    item = data.draw(st.sampled_from(answer["items"]))
+    period = item.get("usage_day") or item.get("month")
+    coordinates = {
+        "billing_currency": item["billing_currency"],
+        "member": [item[name] for name in question.get("group_by", [])],
+        **({"period": period} if period else {}),
+    }
+
+    found = api.post("/v1/evidence/query", json={**asked, **coordinates, "limit": 1})
+
+    assert found.status_code == 200, found.text
+    evidence = found.json()
+    assert evidence["matches"], evidence["label"]
+    assert Decimal(evidence["rows_sum"]) == Decimal(item["billed_cost"])
+    assert evidence["cell"]["where"] is not None
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"anomaly_id": "x", "where": COMPUTE}, "where narrows a cell"),
+        ({**WINDOW, "where": {"dimension": "colour", "values": ["x"]}}, "colour"),
+        (
+            {
+                **WINDOW,
+                "measure": "list_cost",
+                "where": {"dimension": "charge_category", "values": ["Purchase", "Usage"]},
+            },
+            "commitment",
+        ),
+        ({**WINDOW, "where": {"dimension": "service", "values": ["a\0b"]}}, "NUL"),
+        ({**WINDOW, "where": {"not": {"not": {"not": {"not": {"not": {"not": COMPUTE}}}}}}}, "deep"),
+    ],
+)
+def test_conditions_that_name_no_number_are_refused(api: httpx.Client, asked: dict[str, Any], says: str) -> None:
+    """As they are for `/v1/costs/query`; of a figure that is no cell they would be left out unseen."""
+    refused = api.post("/v1/evidence/query", json=asked)
+
+    assert refused.status_code == 422
+    assert says in refused.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -502,6 +502,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/evidence/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Query Evidence
+         * @description The same as a body, also of a cell of an answer of `/v1/costs/query`. Nothing is changed by it.
+         */
+        post: operations["queryEvidence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/evidence.csv": {
         parameters: {
             query?: never;
@@ -1570,6 +1590,11 @@ export interface components {
             excluding: {
                 [key: string]: string[];
             };
+            /**
+             * Where
+             * @description What charges have to be as well.
+             */
+            where?: (components["schemas"]["And-Output"] | components["schemas"]["Or-Output"] | components["schemas"]["Not-Output"] | components["schemas"]["Is"]) | null;
         };
         /**
          * CellInfo
@@ -1612,6 +1637,11 @@ export interface components {
             excluding: {
                 [key: string]: string[];
             };
+            /**
+             * Where
+             * @description What its charges have to be as well.
+             */
+            where?: (components["schemas"]["And-Output"] | components["schemas"]["Or-Output"] | components["schemas"]["Not-Output"] | components["schemas"]["Is"]) | null;
         };
         /**
          * ChargeInfo
@@ -2210,6 +2240,145 @@ export interface components {
             columns: components["schemas"]["ColumnStep"][];
             /** Sql Files */
             sql_files: string[];
+        };
+        /**
+         * EvidenceQuestion
+         * @description A number named by a body: what a URL can name, and cells of answers to any combination of conditions.
+         */
+        EvidenceQuestion: {
+            /**
+             * Billing Account
+             * @default []
+             */
+            billing_account: string[];
+            /**
+             * Invoice Month
+             * @default []
+             */
+            invoice_month: string[];
+            /**
+             * Project
+             * @default []
+             */
+            project: string[];
+            /**
+             * Service
+             * @description Id or name.
+             * @default []
+             */
+            service: string[];
+            /**
+             * Sku
+             * @description Id or name.
+             * @default []
+             */
+            sku: string[];
+            /**
+             * Region
+             * @default []
+             */
+            region: string[];
+            /**
+             * Charge Category
+             * @default []
+             */
+            charge_category: string[];
+            /**
+             * Cost Type
+             * @default []
+             */
+            cost_type: string[];
+            /**
+             * Custom
+             * @description Members of custom dimensions: `team:shop`, or `team_rule:default` for who assigned them. Of one dimension any of them, of several dimensions all of them.
+             * @default []
+             */
+            custom: string[];
+            /**
+             * Start
+             * @description First usage day of a cell.
+             */
+            start?: string | null;
+            /**
+             * End
+             * @description Day after the last.
+             */
+            end?: string | null;
+            /** Billing Currency */
+            billing_currency?: string | null;
+            /** @default billed_cost */
+            measure: components["schemas"]["MeasureName"];
+            /**
+             * Window
+             * @description Instead of start and end, as asked of `/v1/costs`.
+             */
+            window?: ("7d" | "14d" | "30d" | "90d" | "180d" | "365d" | "mtd" | "ytd" | "lastmonth") | null;
+            /**
+             * Granularity
+             * @description That of the answer the cell is in; with it, days that no total counts are left out here, too.
+             */
+            granularity?: ("daily" | "monthly" | "total") | null;
+            /**
+             * Group By
+             * @description What the answer was grouped by.
+             * @default []
+             */
+            group_by: (components["schemas"]["DimensionName"] | string)[];
+            /**
+             * Top
+             * @description The `top` the answer was asked with.
+             */
+            top?: number | null;
+            /** @description The first measure of the answer, if `measure` is another. */
+            ranked_by?: components["schemas"]["MeasureName"] | null;
+            /**
+             * Include Unfinished
+             * @default false
+             */
+            include_unfinished: boolean;
+            /**
+             * Period
+             * @description The cell's `usage_day` or `month`.
+             */
+            period?: string | null;
+            /**
+             * Member
+             * @description The cell's member of each dimension in `group_by`, in its order; `(other)` too.
+             * @default []
+             */
+            member: string[];
+            /**
+             * Insight Id
+             * @description Instead of a cell: an insight, with `fact_id`.
+             */
+            insight_id?: string | null;
+            /**
+             * Anomaly Id
+             * @description Instead of a cell: an anomaly; its excess.
+             */
+            anomaly_id?: string | null;
+            /**
+             * Recommendation Id
+             * @description Instead of a cell: a recommendation, with `fact_id`.
+             */
+            recommendation_id?: string | null;
+            /** Fact Id */
+            fact_id?: string | null;
+            /**
+             * Limit
+             * @default 50
+             */
+            limit: number;
+            /**
+             * Offset
+             * @default 0
+             */
+            offset: number;
+            /**
+             * Where
+             * @description As asked of `/v1/costs/query`.
+             */
+            where?: (components["schemas"]["And-Input"] | components["schemas"]["Or-Input"] | components["schemas"]["Not-Input"] | components["schemas"]["Is"]) | null;
         };
         /**
          * Fact
@@ -5802,6 +5971,94 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Evidence"];
+                };
+            };
+            /** @description BadRequest: What was sent cannot be read at all. As plain text: its first line and headers are longer than 64 KiB, or no HTTP. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/plain": string;
+                };
+            };
+            /** @description NotAllowed: A key is needed, and none was given that is valid. Send `Authorization: Bearer …` with a key of `finops keys create`, or with API_TOKEN. NotSignedIn: Nobody is signed in, and no key was given that is valid. People sign in at `/auth/sign-in`. Programs send `Authorization: Bearer …` with a key of `finops keys create`. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description UnknownFigure: No insight, anomaly, recommendation or figure has this id. Ids change when insights are made anew. Get the list again and follow its ids. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadQuestion: The question cannot be answered as it stands. AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. EmptyWindow: No day lies in the window. `end` is the day after the last one, so it comes after `start`. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. NotAddable: A sum that would be no amount of anything; the detail says why. Change what the detail names: most often a measure or a dimension has to go. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description DatabaseUnreachable: The warehouse does not answer. Try again after `Retry-After` seconds. If that goes on, `finops doctor` says what is wrong. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    queryEvidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvidenceQuestion"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {

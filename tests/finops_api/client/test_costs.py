@@ -128,6 +128,18 @@ QUESTIONS: dict[str, CostQuestion] = {
         **SEPTEMBER, "granularity": "total", "group_by": "project", "filters": {"charge_category": "Usage"},
         "where": {"and": [{"dimension": "service", "operator": "in", "values": ["BigQuery", "Cloud Storage"]}]},
     },
+    "under any conditions": {
+        **SEPTEMBER, "granularity": "total", "group_by": "team", "compare": "previous", "where": {
+            "or": [
+                {"not": {"dimension": "service", "operator": "contains", "values": ["query"]}},
+                {"dimension": "project", "operator": "starts_with", "values": ["nw-a"]},
+            ]
+        },
+    },
+    "the most of it under conditions": {
+        **SEPTEMBER, "granularity": "monthly", "group_by": "project", "top": 2,
+        "where": {"not": {"dimension": "service", "operator": "in", "values": ["BigQuery"]}},
+    },
 }  # fmt: skip
 
 
@@ -228,20 +240,9 @@ def test_conditions_are_combined_as_in_sql(finops: FinOps, charges: psycopg.Conn
 
 
 UNOPENED: dict[str, tuple[CostQuestion, str, str]] = {
-    "a condition with not": (
-        {"where": {"not": {"dimension": "service", "operator": "in", "values": ["BigQuery"]}}},
-        "billed_cost", "with or, not",
-    ),
     "a change": ({"compare": "previous"}, "change_billed_cost", "no sum of charges"),
     "another measure": ({}, "list_cost", "no sum of charges. These of its row are: billed_cost"),
     "the past": ({"as_of": "2036-01-01T00:00:00Z"}, "billed_cost", "as of the past"),
-    "filtered twice": (
-        {
-            "filters": {"service": "BigQuery"},
-            "where": {"dimension": "service", "operator": "in", "values": ["BigQuery"]},
-        },
-        "billed_cost", "filtered by twice",
-    ),
 }  # fmt: skip
 
 

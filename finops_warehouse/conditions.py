@@ -1,24 +1,41 @@
 """Conditions on charges, combined in any way: what the body of a question can say and a URL cannot."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Annotated, Literal
 
 from psycopg import sql
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from finops_api.questions import MAX_VALUES, CustomName, Member, Question
-from finops_warehouse.cells import member_filter, member_key
+from finops_warehouse.members import member_filter, member_key
 from finops_warehouse.semantic import DIMENSIONS, dimension
 
+MAX_VALUES = 100
 MAX_CONDITIONS = 50
 MAX_DEPTH = 6
+
+
+def _has_no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a value holds a NUL character, which no name can")
+    return text
+
+
+CustomName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,44}$")]
+"""A dimension of the user's own; whether there is one of that name, the rules in force say."""
+
+Text = Annotated[str, Field(max_length=500), AfterValidator(_has_no_nul)]
+
+Put = Callable[[list[str]], sql.Composable]
+"""How the texts that are compared with get into a statement: as a placeholder, or as a literal."""
 
 Operator = Literal["in", "contains", "starts_with"]
 Parts = Annotated[list["Condition"], Field(min_length=1, max_length=MAX_CONDITIONS)]
 
 
-class _Combined(Question):
+class _Combined(BaseModel):
     """What every kind of condition can be asked."""
+
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
 
     def parts(self) -> "list[Condition]":
         """The conditions it is made of."""
@@ -51,8 +68,8 @@ class _Combined(Question):
         if self.count() > MAX_CONDITIONS:
             raise ValueError(f"{self.count()} conditions; {MAX_CONDITIONS} is the most")
 
-    def as_sql(self, values: dict[str, Any]) -> sql.Composed:
-        """The condition, true or false for every row; what it compares with is put into `values`."""
+    def as_sql(self, put: Put) -> sql.Composed:
+        """The condition, true or false for every row."""
         raise NotImplementedError
 
 
@@ -61,7 +78,7 @@ class Is(_Combined):
 
     dimension: Literal[tuple(DIMENSIONS)] | CustomName  # type: ignore[valid-type]
     operator: Operator = Field("in", description="Text is compared without regard to upper and lower case.")
-    values: list[Member] = Field(min_length=1, max_length=MAX_VALUES)
+    values: list[Text] = Field(min_length=1, max_length=MAX_VALUES)
 
     def parts(self) -> "list[Condition]":
         """None: it is where conditions end."""
@@ -83,19 +100,17 @@ class Is(_Combined):
         """One."""
         return 1
 
-    def as_sql(self, values: dict[str, Any]) -> sql.Composed:
+    def as_sql(self, put: Put) -> sql.Composed:
         """A row without a name is not of any name: without `is true` its NULL would also be lost to `not`."""
-        name = f"where_{len(values)}"
         if self.operator == "in":
-            values[name] = self.values
-            return sql.SQL("({}) is true").format(member_filter(self.dimension, sql.Placeholder(name)))
+            return sql.SQL("({}) is true").format(member_filter(self.dimension, put(self.values)))
         before = "%" if self.operator == "contains" else ""
-        values[name] = [f"{before}{_escaped(value)}%" for value in self.values]
+        patterns = put([f"{before}{_escaped(value)}%" for value in self.values])
         of = dimension(self.dimension)
         texts: list[sql.Composable] = [member_key(of)]
         if of.name_column:
             texts.append(sql.Identifier(of.name_column))
-        matches = [sql.SQL("{} ilike any({})").format(text, sql.Placeholder(name)) for text in texts]
+        matches = [sql.SQL("{} ilike any({})").format(text, patterns) for text in texts]
         return sql.SQL("({}) is true").format(sql.SQL(" or ").join(matches))
 
 
@@ -108,9 +123,9 @@ class And(_Combined):
         """Those that all have to hold."""
         return self.all_of
 
-    def as_sql(self, values: dict[str, Any]) -> sql.Composed:
+    def as_sql(self, put: Put) -> sql.Composed:
         """All of them."""
-        return sql.SQL("({})").format(sql.SQL(" and ").join(_each(self, values)))
+        return sql.SQL("({})").format(sql.SQL(" and ").join(_each(self, put)))
 
 
 class Or(_Combined):
@@ -122,9 +137,9 @@ class Or(_Combined):
         """Those of which one has to hold."""
         return self.any_of
 
-    def as_sql(self, values: dict[str, Any]) -> sql.Composed:
+    def as_sql(self, put: Put) -> sql.Composed:
         """Any of them."""
-        return sql.SQL("({})").format(sql.SQL(" or ").join(_each(self, values)))
+        return sql.SQL("({})").format(sql.SQL(" or ").join(_each(self, put)))
 
 
 class Not(_Combined):
@@ -140,14 +155,14 @@ class Not(_Combined):
         """None: what is left out says nothing of what is added up."""
         return {}
 
-    def as_sql(self, values: dict[str, Any]) -> sql.Composed:
+    def as_sql(self, put: Put) -> sql.Composed:
         """The opposite."""
-        return sql.SQL("not ({})").format(self.none_of.as_sql(values))
+        return sql.SQL("not ({})").format(self.none_of.as_sql(put))
 
 
-def _each(of: _Combined, values: dict[str, Any]) -> Iterator[sql.Composed]:
+def _each(of: _Combined, put: Put) -> Iterator[sql.Composed]:
     for part in of.parts():
-        yield part.as_sql(values)
+        yield part.as_sql(put)
 
 
 def _escaped(text: str) -> str:
