@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar, get_origin
 
 from fastapi import Depends, Request
@@ -33,6 +34,17 @@ class Question(BaseModel):
         if isinstance(given, int | float) or (isinstance(given, str) and not BEGINS_WITH_A_DAY.match(given)):
             raise ValueError("write a day as YYYY-MM-DD, and a moment as YYYY-MM-DDThh:mm:ss with its zone")
         return given
+
+    @field_validator("as_of", "since", mode="after", check_fields=False)
+    @classmethod
+    def _is_a_moment_of_utc(cls, moment: object) -> object:
+        # PostgreSQL knows no zone beyond 16 hours, Python does up to 24.
+        if not isinstance(moment, datetime):
+            return moment
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("the calendar has no such moment in UTC") from None
 
     @model_validator(mode="after")
     def _has_no_nul(self) -> Self:

@@ -22,7 +22,7 @@ class EvidenceQuery(Filtered):
 
     start: date | None = Field(None, description="First usage day of a cell.")
     end: date | None = Field(None, description="Day after the last.")
-    billing_currency: Member | None = None
+    billing_currency: Annotated[Member, Field(min_length=1)] | None = None
     measure: MeasureName = MeasureName("billed_cost")
 
     window: Window | None = Field(None, description="Instead of start and end, as asked of `/v1/costs`.")

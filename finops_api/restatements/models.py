@@ -19,7 +19,7 @@ class RestatementQuery(Question):
     since: AwareDatetime | None = Field(None, description="Only those made after this moment.")
     billing_account: list[Member] = Field([], max_length=MAX_VALUES)
     cause: list[Cause] = Field([], description="Only these causes.")
-    before: int | None = Field(None, ge=1, description="The `next` of the page before.")
+    before: int | None = Field(None, ge=1, le=2**63 - 1, description="The `next` of the page before.")
     limit: int = Field(100, ge=1, le=1000)
 
     @model_validator(mode="after")
