@@ -181,12 +181,13 @@ def api(built: str) -> Iterator[httpx.Client]:
 def api_over() -> Iterator[Callable[..., httpx.Client]]:
     """`api_over(dsn, api_token=…)` is a client of an API over another database, closed with the test.
 
-    `host` is the address it listens on, and `peer` the one it is asked from.
+    `host` is the address it listens on, and `peer` the one it is asked from. It keeps no answers unless
+    `answers_kept_mb` says so: it hears of changes only while it is asked, and not before.
     """
     with ExitStack() as clients:
 
         def over(dsn: str, host: str = "127.0.0.1", peer: str = "127.0.0.1", **settings: str) -> httpx.Client:
-            given = Settings.model_validate(settings)
+            given = Settings.model_validate({"answers_kept_mb": "0", **settings})
             return clients.enter_context(_client(dsn, given, host=host, peer=peer))
 
         yield over

@@ -33,6 +33,11 @@ def test_every_operation_has_an_id_of_its_own(document: dict[str, Any]) -> None:
     assert all(name.isidentifier() and "_" not in name for name in ids), ids
 
 
+def test_the_document_is_the_same_each_time(api: httpx.Client) -> None:
+    """It is made once and asked for by every page of /docs."""
+    assert api.get("/openapi.json").json() == api.get("/openapi.json").json()
+
+
 NAMED = {"POST /v1/budgets", "PUT /v1/budgets/{budget_id}", "POST /v1/views", "PUT /v1/views/{view_id}"}
 """What can be told that a name is taken."""
 
