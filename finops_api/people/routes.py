@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from psycopg import AsyncConnection, errors
 from psycopg_pool import AsyncConnectionPool
 
 from finops_api.access import (
@@ -19,6 +18,7 @@ from finops_api.access import (
     limits_of,
     principal_of,
 )
+from finops_api.database import may_write
 from finops_api.errors import (
     ApiError,
     DatabaseUnreachable,
@@ -107,7 +107,7 @@ async def _begin_session(request: Request, began: SignIn, person: Person, token:
         )
     pool: AsyncConnectionPool = request.app.state.pool
     async with pool.connection() as connection, connection.transaction():
-        await _write(connection)
+        await may_write(connection)
         who = {
             "issuer": person.issuer, "subject": person.subject, "email": person.email, "name": person.name, "role": role
         }  # fmt: skip
@@ -153,7 +153,7 @@ async def sign_out(request: Request, response: Response) -> SignedOut:
         raise NotFromOurPage("Send the csrf_token of /v1/me as X-CSRF-Token.")
     pool: AsyncConnectionPool = request.app.state.pool
     async with pool.connection() as connection, connection.transaction():
-        await _write(connection)
+        await may_write(connection)
         await connection.execute(users.END, {"digest": users.digest_of_session(token, ring.pepper)})
         told = event(request, principal_of(session), "user.sign_out", "", user_id=session.user_id)
         await connection.execute(RECORD, told.parameters())
@@ -200,13 +200,6 @@ async def _signing_in(request: Request) -> tuple[Provider, SessionRing, Settings
         raise NoSignIn("Nobody signs in here: OIDC_ISSUER is not set. Requests are made with keys.")
     await limits_of(request).count("sign-in", network_of(request.client.host if request.client else ""))
     return provider, request.app.state.sessions, request.app.state.settings
-
-
-async def _write(connection: AsyncConnection) -> None:
-    try:
-        await connection.execute("set transaction read write")  # whatever else it does, this API reads
-    except errors.FeatureNotSupported:
-        raise ReadReplica("This API reads a replica. Sign in and out where its primary is read.") from None
 
 
 def _set_cookie(response: Response, of: str, value: str, seconds: int, settings: Settings) -> None:
