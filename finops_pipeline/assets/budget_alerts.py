@@ -10,10 +10,19 @@ from finops_pipeline.narration import first_of
 from finops_pipeline.partitions import invoice_months
 from finops_pipeline.warehouse import Warehouse
 
+_OF_A_MONTH = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)  # some are still to come
+_OF_A_MONTH_AND_THE_DAY_BEFORE = dg.TimeWindowPartitionMapping(
+    start_offset=-1, allow_nonexistent_upstream_partitions=True
+)
+
 
 @dg.asset(
     partitions_def=invoice_months,
-    deps=[dg.AssetDep(COSTS), dg.AssetDep("cost_forecasts")],
+    deps=[
+        dg.AssetDep(COSTS, partition_mapping=_OF_A_MONTH),
+        # The last day before the month has a forecast of it as well.
+        dg.AssetDep("cost_forecasts", partition_mapping=_OF_A_MONTH_AND_THE_DAY_BEFORE),
+    ],
     group_name="insights",
     kinds={"postgres", "sql"},
     metadata=table_metadata(ALERTS, ALERTS.header.columns),

@@ -211,6 +211,7 @@ def serve() -> Iterator[Callable[..., httpx.Client]]:
 def _served(dsn: str, settings: Settings) -> Iterator[httpx.Client]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # before the server does: whoever is early waits for it
         config = uvicorn.Config(create_app(dsn, settings), log_config=None, access_log=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))

@@ -118,6 +118,7 @@ def serve(keyed: str, provider: OidcServer) -> Iterator[Serve]:
 def _served(dsn: str, provider: OidcServer, given: dict[str, Any]) -> Iterator[Served]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # before the server does: whoever is early waits for it
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         settings = Settings(
             **{
