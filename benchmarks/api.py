@@ -9,6 +9,8 @@ Then Chromium opens the overview of the dashboard, and what it asks is asked aga
 nothing kept. The same statements are given to psql; the ratio is of the slowest hundredth of each.
 
     make bench            or    .venv/bin/python -m benchmarks.api [rounds]
+
+benchmarks/results/api.md has a run.
 """
 
 import asyncio
