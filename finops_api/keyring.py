@@ -4,9 +4,7 @@ All, because there are few, and because a stranger must not cost us a question t
 up. A revoked key is refused once the list is read again.
 """
 
-import asyncio
 import hmac
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,6 +13,7 @@ from psycopg import errors
 from psycopg_pool import AsyncConnectionPool
 
 from finops_api.database import rows
+from finops_api.rereading import Reread
 from finops_warehouse.keys import digest_of, find_pepper, prefix_of
 from finops_warehouse.row_scope import RowScope
 from finops_warehouse.settings import Settings
@@ -45,12 +44,11 @@ class KnownKey:
 
 @dataclass(frozen=True)
 class _Read:
-    """What the database said, and when."""
+    """What the database said."""
 
     keys: dict[str, KnownKey] = field(default_factory=dict)
     is_any: bool = False
     pepper: bytes | None = None
-    at: float = -READ_AGAIN_SECONDS
 
 
 class KeyRing:
@@ -59,22 +57,21 @@ class KeyRing:
     def __init__(self, connections: AsyncConnectionPool, settings: Settings) -> None:
         self._connections = connections
         self._settings = settings
-        self._read = _Read()
-        self._one_at_a_time = asyncio.Lock()
+        self._all = Reread(self._ask)
 
     async def find(self, token: str) -> KnownKey | None:
         """The key, unless it is mistyped, unknown, expired or revoked."""
         prefix = prefix_of(token)
         if prefix is None:
             return None
-        known = await self._known(READ_AGAIN_SECONDS)
+        known = await self._all.get(not_older_than=READ_AGAIN_SECONDS)
         if prefix not in known.keys:
-            known = await self._known(READ_AGAIN_FOR_A_STRANGER_SECONDS)
+            known = await self._all.get(not_older_than=READ_AGAIN_FOR_A_STRANGER_SECONDS)
         return self._valid(token, prefix, known)
 
     async def is_empty(self) -> bool:
         """Whether no key was ever made."""
-        return not (await self._known(READ_AGAIN_SECONDS)).is_any
+        return not (await self._all.get(not_older_than=READ_AGAIN_SECONDS)).is_any
 
     @staticmethod
     def _valid(token: str, prefix: str, known: _Read) -> KnownKey | None:
@@ -85,23 +82,11 @@ class KeyRing:
             return None
         return None if key.expires_at is not None and key.expires_at <= datetime.now(UTC) else key
 
-    def _is_fresh(self, not_older_than: float) -> bool:
-        return time.monotonic() - self._read.at < not_older_than
-
-    async def _known(self, not_older_than: float) -> _Read:
-        if self._is_fresh(not_older_than):
-            return self._read
-        async with self._one_at_a_time:
-            if not self._is_fresh(not_older_than):  # another request may have read it meanwhile
-                self._read = await self._ask()
-            return self._read
-
     async def _ask(self) -> _Read:
-        at = time.monotonic()
         try:
             found = await rows(self._connections, ALL)
         except (errors.UndefinedTable, errors.InvalidSchemaName):
-            return _Read(at=at)  # not migrated yet: there are no keys, and nothing to read either
+            return _Read()  # not migrated yet: there are no keys, and nothing to read either
         keys = {
             prefix: KnownKey(
                 digest, key_id, name, frozenset(scopes), RowScope(_of(accounts), _of(projects)), expires_at
@@ -112,7 +97,7 @@ class KeyRing:
         pepper = find_pepper(self._settings) if found else None
         if found and pepper is None:
             log.warning("keys cannot be checked", why="there is no API_KEY_PEPPER, and none under FINOPS_HOME")
-        return _Read(keys, bool(found), pepper, at)
+        return _Read(keys, bool(found), pepper)
 
 
 def _of(members: list[str] | None) -> tuple[str, ...] | None:

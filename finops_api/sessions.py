@@ -4,9 +4,7 @@ As with keys, neither a reader nor a stranger costs a question to the database p
 elsewhere is refused once the list is read again; one that began or ended here has it read again at once.
 """
 
-import asyncio
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from psycopg import errors
@@ -15,6 +13,7 @@ from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 from finops_api.database import rows
+from finops_api.rereading import Reread
 from finops_warehouse.keys import make_pepper
 from finops_warehouse.row_scope import RowScope
 from finops_warehouse.settings import Settings
@@ -41,15 +40,6 @@ class KnownSession:
     last_used_at: datetime
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What the database said, and when it was asked."""
-
-    sessions: dict[bytes, KnownSession] = field(default_factory=dict)
-    at: float = -READ_AGAIN_SECONDS
-    noted: set[int] = field(default_factory=set)
-
-
 class SessionRing:
     """Tells who sent a cookie."""
 
@@ -58,25 +48,24 @@ class SessionRing:
         self._settings = settings
         # Where nobody signs in there is no session, whatever tables hold from days when people did.
         self._pepper = make_pepper(settings) if settings.signs_people_in else None
-        self._read = _Read()
-        self._stale_before = 0.0
-        self._one_at_a_time = asyncio.Lock()
+        self._live = Reread(self._ask)
+        self._noted: set[int] = set()
 
     async def find(self, token: str) -> KnownSession | None:
         """The session, unless it is forged, unknown, expired, idle for too long, or ended."""
         digest = self._digest(token)
         if digest is None:
             return None
-        known = await self._known(READ_AGAIN_SECONDS)
-        if digest not in known.sessions:
-            known = await self._known(READ_AGAIN_FOR_A_STRANGER_SECONDS)
+        known = await self._live.get(not_older_than=READ_AGAIN_SECONDS)
+        if digest not in known:
+            known = await self._live.get(not_older_than=READ_AGAIN_FOR_A_STRANGER_SECONDS)
         return _valid(digest, known)
 
     def is_to_be_noted(self, session: KnownSession) -> bool:
         """Whether it is worth writing down that a session was used; once for each time the list is read."""
-        if datetime.now(UTC) - session.last_used_at < NOTED_AFTER or session.session_id in self._read.noted:
+        if datetime.now(UTC) - session.last_used_at < NOTED_AFTER or session.session_id in self._noted:
             return False
-        self._read.noted.add(session.session_id)
+        self._noted.add(session.session_id)
         return True
 
     def csrf_token(self, token: str) -> str:
@@ -92,29 +81,18 @@ class SessionRing:
 
     def read_again(self) -> None:
         """Trust nothing that was asked before now: a session has just begun or ended."""
-        self._stale_before = time.monotonic()
+        self._live.forget()
 
     def _digest(self, token: str) -> bytes | None:
         return None if self._pepper is None else digest_of_session(token, self._pepper)
 
-    def _is_fresh(self, not_older_than: float) -> bool:
-        return self._read.at >= self._stale_before and time.monotonic() - self._read.at < not_older_than
-
-    async def _known(self, not_older_than: float) -> _Read:
-        if self._is_fresh(not_older_than):
-            return self._read
-        async with self._one_at_a_time:
-            if not self._is_fresh(not_older_than):  # another request may have read it meanwhile
-                self._read = await self._ask()
-            return self._read
-
-    async def _ask(self) -> _Read:
-        at = time.monotonic()
+    async def _ask(self) -> dict[bytes, KnownSession]:
         try:
             found = await rows(self._connections, LIVE, {"idle_minutes": self._settings.session_idle_minutes})
         except (errors.UndefinedTable, errors.InvalidSchemaName):
-            return _Read(at=at)  # not migrated yet: nobody has signed in, and there is nothing to read either
-        return _Read({digest: _session(*told) for digest, *told in found}, at)
+            return {}  # not migrated yet: nobody has signed in, and there is nothing to read either
+        self._noted.clear()
+        return {digest: _session(*told) for digest, *told in found}
 
 
 def session_token(scope: Scope, settings: Settings) -> str:
@@ -133,8 +111,8 @@ def is_over_tls(settings: Settings) -> bool:
     return (settings.public_url or "").startswith("https://")
 
 
-def _valid(digest: bytes, known: _Read) -> KnownSession | None:
-    session = known.sessions.get(digest)
+def _valid(digest: bytes, known: dict[bytes, KnownSession]) -> KnownSession | None:
+    session = known.get(digest)
     if session is None or min(session.expires_at, session.idle_at) <= datetime.now(UTC):
         return None
     return session
