@@ -7,7 +7,6 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection, IsolationLevel, errors, sql
-from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from finops_api.errors import OutOfScope, ReadReplica
@@ -21,16 +20,19 @@ TRUSTED_SECONDS = 1.0
 """A connection that answered so lately is not asked whether it is alive: asking is a quarter of a small question."""
 
 
-class _Checks:
-    """Asks connections that are taken from the pool whether they are alive, unless they were just given back."""
+class _BetweenUses:
+    """What is done to a connection that is given back to the pool, or taken from it."""
 
     def __init__(self) -> None:
         self._given_back: WeakKeyDictionary[AsyncConnection, float] = WeakKeyDictionary()
 
     async def given_back(self, connection: AsyncConnection) -> None:
+        """It is as it was; when that was is remembered."""
+        await connection.set_isolation_level(None)
         self._given_back[connection] = time.monotonic()
 
     async def taken(self, connection: AsyncConnection) -> None:
+        """It is asked whether it is alive, unless it was just given back."""
         if time.monotonic() - self._given_back.get(connection, float("-inf")) > TRUSTED_SECONDS:
             await AsyncConnectionPool.check_connection(connection)
 
@@ -41,15 +43,15 @@ async def pool(
 ) -> AsyncIterator[AsyncConnectionPool]:
     """A pool for as long as the application lives. Opening it needs no database; `/readyz` says whether one answers."""
     options = f"-c timezone=UTC -c statement_timeout={statement_timeout} -c default_transaction_read_only=on"
-    checks = _Checks()
+    between_uses = _BetweenUses()
     connections = AsyncConnectionPool(
         dsn,
         min_size=0,
         max_size=max_size,
         timeout=ACQUIRE_TIMEOUT_SECONDS,
         reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
-        check=checks.taken,
-        reset=checks.given_back,
+        check=between_uses.taken,
+        reset=between_uses.given_back,
         kwargs={"autocommit": True, "connect_timeout": 2, "options": options, "application_name": "finops_api"},
         open=False,
     )
@@ -73,23 +75,26 @@ class ScopedPool:
 
         Raises `OutOfScope` when it reads a table whose rows cannot be told apart by account and project.
         """
-        async with self._connections.connection() as connection, _begun(connection, sees_one_moment):
-            if not self.scope.is_restricted:
-                yield connection
-                return
-            try:
-                await connection.execute(ENTER.encode(), self.scope.parameters())
-            except (errors.InsufficientPrivilege, errors.InvalidParameterValue):
-                raise OutOfScope(
-                    "You see some rows only, and the database does not know the roles that see to it. `finops migrate` "
-                    "makes them where DATABASE_URL's user may create roles."
-                ) from None
-            try:
-                yield connection
-            except errors.InsufficientPrivilege:
-                raise OutOfScope(
-                    "You see some billing accounts or projects only, and this cannot be told apart by them."
-                ) from None
+        async with self._connections.connection() as connection:
+            if sees_one_moment:  # `BEGIN` says so itself: a statement of its own would be one more round trip
+                await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+            async with connection.transaction():
+                if not self.scope.is_restricted:
+                    yield connection
+                    return
+                try:
+                    await connection.execute(ENTER.encode(), self.scope.parameters())
+                except (errors.InsufficientPrivilege, errors.InvalidParameterValue):
+                    raise OutOfScope(
+                        "You see some rows only, and the database does not know the roles that see to it. `finops "
+                        "migrate` makes them where DATABASE_URL's user may create roles."
+                    ) from None
+                try:
+                    yield connection
+                except errors.InsufficientPrivilege:
+                    raise OutOfScope(
+                        "You see some billing accounts or projects only, and this cannot be told apart by them."
+                    ) from None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
@@ -104,18 +109,6 @@ class ScopedPool:
         """A connection for tables that hold no costs and whose rows are somebody's: the statement says whose."""
         async with self._connections.connection() as connection:
             yield connection
-
-
-@asynccontextmanager
-async def _begun(connection: AsyncConnection, sees_one_moment: bool) -> AsyncIterator[None]:
-    """A transaction, at a level that `BEGIN` says itself: one more round trip would be one more."""
-    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ if sees_one_moment else None)
-    try:
-        async with connection.transaction():
-            yield
-    finally:
-        if connection.info.transaction_status == TransactionStatus.IDLE:
-            await connection.set_isolation_level(None)
 
 
 async def may_write(connection: AsyncConnection) -> None:
