@@ -65,9 +65,9 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        document = super().openapi()
-        errors.as_problems(document)
-        return document
+        if self.openapi_schema is None:
+            errors.as_problems(super().openapi())
+        return super().openapi()
 
 
 def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> FastAPI:

@@ -423,7 +423,7 @@ def as_problems(document: dict[str, Any]) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
             for status, answer in operation["responses"].items():
-                if not status.startswith("2") and answer is not UNREADABLE:  # it is told of for the second time
+                if not status.startswith("2"):
                     [content] = answer["content"].values()
                     answer["content"] = {"application/problem+json": content}
             operation["responses"]["400"] = UNREADABLE
