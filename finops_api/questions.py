@@ -3,11 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self, TypeVar, get_origin
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from finops_api.errors import AskedTwice, NotAddable
 from finops_warehouse import algebra
@@ -22,29 +22,30 @@ Member = Annotated[str, Field(max_length=500)]
 """An id or a name; nothing Google Cloud names is longer."""
 
 
+def _is_written_as_a_day(given: object) -> object:
+    # pydantic takes numbers for seconds since 1970: whoever mistypes a year would be answered about another time.
+    if isinstance(given, int | float) or (isinstance(given, str) and not BEGINS_WITH_A_DAY.match(given)):
+        raise ValueError("write a day as YYYY-MM-DD, and a moment as YYYY-MM-DDThh:mm:ss with its zone")
+    return given
+
+
+def _in_utc(moment: datetime) -> datetime:
+    # PostgreSQL knows no zone beyond 16 hours, Python does up to 24.
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the calendar has no such moment in UTC") from None
+
+
+Day = Annotated[date, BeforeValidator(_is_written_as_a_day)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_is_written_as_a_day), AfterValidator(_in_utc)]
+"""As somebody asks about it; both are written as ISO 8601 has them, and in no other way."""
+
+
 class Question(BaseModel):
     """Whatever is asked: no parameter that is not known, and no text that Postgres cannot hold."""
 
     model_config = ConfigDict(extra="forbid")
-
-    @field_validator("start", "end", "as_of", "since", "compare_start", mode="before", check_fields=False)
-    @classmethod
-    def _is_written_as_a_day(cls, given: object) -> object:
-        # pydantic takes numbers for seconds since 1970: whoever mistypes a year would be answered about another time.
-        if isinstance(given, int | float) or (isinstance(given, str) and not BEGINS_WITH_A_DAY.match(given)):
-            raise ValueError("write a day as YYYY-MM-DD, and a moment as YYYY-MM-DDThh:mm:ss with its zone")
-        return given
-
-    @field_validator("as_of", "since", mode="after", check_fields=False)
-    @classmethod
-    def _is_a_moment_of_utc(cls, moment: object) -> object:
-        # PostgreSQL knows no zone beyond 16 hours, Python does up to 24.
-        if not isinstance(moment, datetime):
-            return moment
-        try:
-            return moment.astimezone(UTC)
-        except OverflowError:
-            raise ValueError("the calendar has no such moment in UTC") from None
 
     @model_validator(mode="after")
     def _has_no_nul(self) -> Self:

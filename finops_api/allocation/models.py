@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from finops_api.costs.models import CostQuery, ResolvedQuery, Window
-from finops_api.questions import Member, Question
+from finops_api.questions import Day, Member, Question
 from finops_warehouse.conditions import MAX_VALUES, CustomName
 
 
@@ -14,8 +14,8 @@ class CoverageQuery(Question):
     """How much of the cost of these days has an owner in this dimension?"""
 
     dimension: CustomName = Field(description="A custom dimension: `/v1/dimensions` lists them.")
-    start: date | None = Field(None, description="First usage day.")
-    end: date | None = Field(None, description="Day after the last: `end` is not included.")
+    start: Day | None = Field(None, description="First usage day.")
+    end: Day | None = Field(None, description="Day after the last: `end` is not included.")
     window: Window | None = Field(None, description="Instead of start and end, as in `/v1/costs`.")
     billing_account: list[Member] = Field([], max_length=MAX_VALUES)
     billing_currency: list[Member] = Field([], max_length=MAX_VALUES)

@@ -5,10 +5,10 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from finops_api.errors import EmptyWindow, NothingToCompare, TooManyGroups, WindowTooLong
-from finops_api.questions import Filtered, Member, refuse_what_does_not_add_up
+from finops_api.questions import Day, Filtered, Member, Moment, refuse_what_does_not_add_up
 from finops_warehouse.conditions import MAX_VALUES, Condition, CustomName
 from finops_warehouse.semantic import DIMENSIONS, MEASURES, SHARES
 
@@ -28,8 +28,8 @@ TimeBasis = Literal["usage_day", "invoice_month"]
 class CostQuery(Filtered):
     """What was it, from `start` to `end`, by these dimensions?"""
 
-    start: date | None = Field(None, description="First usage day.")
-    end: date | None = Field(None, description="Day after the last: `end` is not included.")
+    start: Day | None = Field(None, description="First usage day.")
+    end: Day | None = Field(None, description="Day after the last: `end` is not included.")
     window: Window | None = Field(
         None,
         description="Instead of start and end: the last complete days, this month or year to date, or last month.",
@@ -53,7 +53,7 @@ class CostQuery(Filtered):
         "many days from compare_start on; with granularity daily or total. A month that is shorter gives the days it "
         "has. Rows and totals then have each measure also as `previous_…`, `change_…` and `change_percent_…`.",
     )
-    compare_start: date | None = Field(None, description="With compare=period: the first day of the other period.")
+    compare_start: Day | None = Field(None, description="With compare=period: the first day of the other period.")
     top: int | None = Field(
         None,
         ge=1,
@@ -66,7 +66,7 @@ class CostQuery(Filtered):
         description="Count days whose charges are still arriving in totals and months, too. They are always shown.",
     )
     billing_currency: list[Member] = Field([], max_length=MAX_VALUES, description="Only these currencies.")
-    as_of: AwareDatetime | None = Field(
+    as_of: Moment | None = Field(
         None,
         description="Answer as at this moment (with its time zone: 2026-11-03T09:00:00Z): the figures a reader was "
         "served then, before later restatements, over the days that were complete then.",

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from finops_api.costs.models import MAX_TOP, CostQuestion, DimensionName, MeasureName, Window
 from finops_api.errors import EmptyWindow
-from finops_api.questions import Filtered, Member, refuse_what_does_not_add_up
+from finops_api.questions import Day, Filtered, Member, refuse_what_does_not_add_up
 from finops_insights.facts import Unit
 from finops_warehouse.cells import Cell
 from finops_warehouse.conditions import Condition, CustomName
@@ -20,8 +20,8 @@ Id = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
 class EvidenceQuery(Filtered):
     """Which number? A cell in the words of `/v1/costs`, or a figure of an insight, anomaly or recommendation."""
 
-    start: date | None = Field(None, description="First usage day of a cell.")
-    end: date | None = Field(None, description="Day after the last.")
+    start: Day | None = Field(None, description="First usage day of a cell.")
+    end: Day | None = Field(None, description="Day after the last.")
     billing_currency: Annotated[Member, Field(min_length=1)] | None = None
     measure: MeasureName = MeasureName("billed_cost")
 

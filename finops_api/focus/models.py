@@ -5,14 +5,14 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from finops_api.questions import Question
+from finops_api.questions import Day, Question
 
 
 class ConformanceQuery(Question):
     """Over which usage days?"""
 
-    start: date | None = Field(None, description="First usage day; without it, the first there is.")
-    end: date | None = Field(None, description="Day after the last.")
+    start: Day | None = Field(None, description="First usage day; without it, the first there is.")
+    end: Day | None = Field(None, description="Day after the last.")
     status: Literal["failed", "passed", "not_applicable"] = Field(
         "failed", description="Which rules to list; the score is always over all."
     )

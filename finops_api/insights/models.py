@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from finops_api.costs.models import MAX_DAYS
-from finops_api.questions import Member, Question
+from finops_api.questions import Day, Member, Question
 from finops_insights.facts import Fact
 from finops_warehouse.conditions import MAX_VALUES
 
@@ -28,8 +28,8 @@ class Narrowed(Question):
 class Windowed(Narrowed):
     """The same, between two days."""
 
-    start: date | None = Field(None, description="First day. Left out: 90 days before the end.")
-    end: date | None = Field(None, description="Day after the last. Left out: the day after the last complete one.")
+    start: Day | None = Field(None, description="First day. Left out: 90 days before the end.")
+    end: Day | None = Field(None, description="Day after the last. Left out: the day after the last complete one.")
 
     @model_validator(mode="after")
     def _days_lie_between(self) -> Self:
@@ -109,7 +109,7 @@ class AnomalyPage(BaseModel):
 class ForecastQuery(Question):
     """Which forecasts?"""
 
-    as_of: date | None = Field(None, description="As it looked at the end of this day. Left out: the newest.")
+    as_of: Day | None = Field(None, description="As it looked at the end of this day. Left out: the newest.")
     scope: Scope = "total"
     member: list[Member] = Field([], max_length=MAX_VALUES, description="Ids; left out: all of the scope.")
     billing_currency: list[Member] = Field([], max_length=MAX_VALUES)

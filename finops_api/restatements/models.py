@@ -3,9 +3,9 @@
 from datetime import date, datetime
 from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from finops_api.questions import Member, Question
+from finops_api.questions import Day, Member, Moment, Question
 from finops_warehouse.conditions import MAX_VALUES
 
 Cause = Literal["late usage", "correction", "re-export", "rule change"]
@@ -14,9 +14,9 @@ Cause = Literal["late usage", "correction", "re-export", "rule change"]
 class RestatementQuery(Question):
     """Which restatements? All of them, newest first, if nothing is said."""
 
-    start: date | None = Field(None, description="First usage day.")
-    end: date | None = Field(None, description="Day after the last usage day.")
-    since: AwareDatetime | None = Field(None, description="Only those made after this moment.")
+    start: Day | None = Field(None, description="First usage day.")
+    end: Day | None = Field(None, description="Day after the last usage day.")
+    since: Moment | None = Field(None, description="Only those made after this moment.")
     billing_account: list[Member] = Field([], max_length=MAX_VALUES)
     cause: list[Cause] = Field([], description="Only these causes.")
     before: int | None = Field(None, ge=1, le=2**63 - 1, description="The `next` of the page before.")

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from finops_api.questions import Day
 from finops_warehouse.budgets import Measure
 
 MAX_LENGTH = 4000
@@ -25,8 +26,8 @@ class Address(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     period: Literal["mtd", "7d", "30d", "90d", "lastmonth"] | None = None
-    from_: date | None = Field(None, alias="from")
-    to: date | None = None
+    from_: Day | None = Field(None, alias="from")
+    to: Day | None = None
     cmp: Literal["month", "previous", "none"] | None = None
     by: Group | None = None
     metric: Measure | None = None

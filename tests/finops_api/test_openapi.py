@@ -81,3 +81,18 @@ def test_every_parameter_and_operation_is_described(document: dict[str, Any]) ->
         assert operation["description"], path
     [costs] = [operation for path, operation in operations(document).items() if path == "/v1/costs"]
     assert set(DIMENSIONS) <= {parameter["name"] for parameter in costs["parameters"]}
+
+
+def test_a_number_is_no_day_and_no_moment(api: httpx.Client, document: dict[str, Any]) -> None:
+    """Taken for seconds since 1970 it would be answered, about another time than was meant."""
+    tried = 0
+    for path, operation in operations(document).items():
+        for parameter in operation.get("parameters", []):
+            kinds = parameter["schema"].get("anyOf", [parameter["schema"]])
+            if any(kind.get("format") in ("date", "date-time") for kind in kinds):
+                name = parameter["name"]
+                refused = api.get(path.replace("{format}", "csv"), params={name: "20260910"})
+                assert refused.status_code == 422, (path, name)
+                assert f"query.{name}: Value error, write a day as" in refused.json()["detail"], (path, name)
+                tried += 1
+    assert tried > 15
