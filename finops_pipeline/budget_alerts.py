@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 from finops_pipeline.webhook import post
 from finops_warehouse import ledger
 from finops_warehouse.assignment import applied
-from finops_warehouse.budgets import ASSET, BUDGETS, Budget, month_after, state_of
+from finops_warehouse.budgets import ASSET, BUDGETS, Budget, as_row, month_after, state_of
 from finops_warehouse.cells import cells_by_day
 from finops_warehouse.freshness import complete_through
 from finops_warehouse.settings import Settings
@@ -150,23 +150,12 @@ def _reached(budgets: Sequence[Budget], month: date, complete: date) -> sql.Comp
     end = min(month_after(month), complete + timedelta(days=1))
     cells = {budget.budget_id: budget.cell(month, end) for budget in budgets} if month < end else {}
     return sql.SQL(ALERTS.as_template()).format(
-        watched=sql.SQL(", ").join(map(_watched, budgets)) if budgets else sql.SQL(NOBODY),
+        watched=sql.SQL(", ").join(as_row(budget.budget_id, budget, budget.forecast()) for budget in budgets)
+        if budgets
+        else sql.SQL(NOBODY),
         spending=cells_by_day(cells) if cells else sql.SQL(NOTHING),
         month=sql.Literal(month),
         complete_through=sql.Literal(complete),
-    )
-
-
-def _watched(budget: Budget) -> sql.Composed:
-    scope, member = budget.forecast() or (None, None)
-    return sql.SQL("({}, {}::numeric, {}::int[], {}::int[], {}, {}::text, {}::text)").format(
-        budget.budget_id,
-        budget.amount,
-        budget.thresholds,
-        budget.forecast_thresholds,
-        budget.billing_currency,
-        scope,
-        member,
     )
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, LiteralString, Self
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from finops_warehouse.algebra import check_cell
@@ -155,6 +155,18 @@ class Budget(BudgetPlan):
     def plan(self) -> BudgetPlan:
         """What of it somebody asked for."""
         return BudgetPlan.model_validate(self.model_dump(include=set(BudgetPlan.model_fields)))
+
+
+def as_row(number: int, budget: Budget, forecast: tuple[str, str] | None) -> sql.Composed:
+    """A budget as a row of `values`: its number there, what it is held against, scope and member of its forecasts."""
+    return sql.SQL("({}, {}::numeric, {}::int[], {}::int[], {}, {}::text, {}::text)").format(
+        number,
+        budget.amount,
+        budget.thresholds,
+        budget.forecast_thresholds,
+        budget.billing_currency,
+        *(forecast or (None, None)),
+    )
 
 
 def first_of(month: str) -> date:

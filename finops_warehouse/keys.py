@@ -20,6 +20,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from finops_warehouse.errors import BadRequest, SettingsError
+from finops_warehouse.row_scope import RowScope
 from finops_warehouse.settings import Settings
 
 Scope = Literal["read", "export", "admin"]
@@ -129,6 +130,16 @@ COLUMNS = (
 SELECT = f"select {COLUMNS} from finops.api_keys"  # noqa: S608 -- a constant of ours
 
 
+def check_rows(whose: str, rows: RowScope) -> None:
+    """Raises `BadRequest` for rows that nobody can be restricted to."""
+    accounts, projects = rows.billing_accounts or (), rows.projects or ()
+    wrong = [member for member in (*accounts, *projects) if not is_member(member)]
+    if wrong:
+        raise BadRequest(f"{wrong[0]!r} is no id of a billing account or project.")
+    if max(len(accounts), len(projects)) > MAX_MEMBERS:
+        raise BadRequest(f"{whose} is restricted to {MAX_MEMBERS} accounts and {MAX_MEMBERS} projects at most.")
+
+
 @dataclass(frozen=True)
 class NewKey:
     """What a key is made for."""
@@ -145,13 +156,9 @@ class NewKey:
             raise BadRequest("Name the key by what will use it, in up to 100 printable characters.")
         if not self.scopes:
             raise BadRequest(f"Say what the key may do: --scope, one or more of {', '.join(SCOPES)}.")
-        members = (*(self.billing_accounts or ()), *(self.projects or ()))
-        wrong = [member for member in members if not is_member(member)]
-        if wrong:
-            raise BadRequest(f"{wrong[0]!r} is no id of a billing account or project.")
-        if max(len(self.billing_accounts or ()), len(self.projects or ())) > MAX_MEMBERS:
-            raise BadRequest(f"A key is restricted to {MAX_MEMBERS} accounts and {MAX_MEMBERS} projects at most.")
-        if members and "admin" in self.scopes:
+        rows = RowScope(self.billing_accounts, self.projects)
+        check_rows("A key", rows)
+        if rows.is_restricted and "admin" in self.scopes:
             raise BadRequest("An admin key is for everything: leave out --billing-account and --project, or admin.")
 
 

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from finops_warehouse.errors import BadRequest
-from finops_warehouse.keys import MAX_MEMBERS, RECORD, Event, Scope, is_member
+from finops_warehouse.keys import RECORD, Event, Scope, check_rows
 from finops_warehouse.row_scope import RowScope
 
 Role = Literal["viewer", "analyst", "admin"]
@@ -150,12 +150,7 @@ def known_users(connection: psycopg.Connection) -> list[User]:
 
 def set_scope(connection: psycopg.Connection, email: str, rows: RowScope, *, actor: str) -> list[User]:
     """Settle which rows somebody sees. Who has not signed in yet is known from then on."""
-    members = (*(rows.billing_accounts or ()), *(rows.projects or ()))
-    wrong = [member for member in members if not is_member(member)]
-    if wrong:
-        raise BadRequest(f"{wrong[0]!r} is no id of a billing account or project.")
-    if max(len(rows.billing_accounts or ()), len(rows.projects or ())) > MAX_MEMBERS:
-        raise BadRequest(f"Somebody is restricted to {MAX_MEMBERS} accounts and {MAX_MEMBERS} projects at most.")
+    check_rows("Somebody", rows)
     told: dict[str, Any] = {
         "billing_accounts": None if rows.billing_accounts is None else list(rows.billing_accounts),
         "projects": None if rows.projects is None else list(rows.projects),

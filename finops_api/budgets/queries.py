@@ -11,7 +11,7 @@ from finops_api.budgets.models import BudgetInfo, BudgetMeta, BudgetStatus
 from finops_api.catalogue.queries import applied_rules, last_complete_day
 from finops_api.database import rows
 from finops_api.errors import NothingLoaded
-from finops_warehouse.budgets import BUDGETS, Budget, first_of, month_after
+from finops_warehouse.budgets import BUDGETS, Budget, as_row, first_of, month_after
 from finops_warehouse.cells import cell_values
 
 BY_NAME: LiteralString = (
@@ -136,7 +136,7 @@ async def _statuses(
 ) -> dict[int, BudgetStatus]:
     spent = cell_values([budget.cell(month, end) for budget in budgets]) if month < end else sql.SQL(NOTHING_SPENT)
     is_over = end == month_after(month)
-    asked = [_asked(place, budget, is_over=is_over) for place, budget in enumerate(budgets)]
+    asked = [as_row(place, budget, None if is_over else budget.forecast()) for place, budget in enumerate(budgets)]
     statement = sql.SQL(STATUSES).format(
         asked=sql.SQL(", ").join(asked), spent=spent, month=sql.Literal(month), complete=sql.Literal(complete)
     )
@@ -146,19 +146,6 @@ async def _statuses(
         why = None if status["forecast"] else IS_OVER if is_over else _why_no_forecast(budget)
         found[budget.budget_id] = BudgetStatus.model_validate({**status, "why_no_forecast": why})
     return found
-
-
-def _asked(place: int, budget: Budget, *, is_over: bool) -> sql.Composed:
-    scope, member = (None if is_over else budget.forecast()) or (None, None)
-    return sql.SQL("({}, {}::numeric, {}::int[], {}::int[], {}, {}::text, {}::text)").format(
-        place,
-        budget.amount,
-        budget.thresholds,
-        budget.forecast_thresholds,
-        budget.billing_currency,
-        scope,
-        member,
-    )
 
 
 def _why_no_forecast(budget: Budget) -> str:
