@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -53,7 +54,9 @@ def _logging_as_found() -> Iterator[None]:
 class _InProcess(httpx.BaseTransport):
     """An application with its lifespan, in this process: what a client sends is answered without a socket."""
 
-    def __init__(self, app: FastAPI, peer: str) -> None:
+    def __init__(self, app: FastAPI, dsn: str, peer: str) -> None:
+        self._app = app
+        self._dsn = dsn
         self._peer = peer
         self._runner = asyncio.Runner()
         self._lifespan = app.router.lifespan_context(app)
@@ -68,8 +71,28 @@ class _InProcess(httpx.BaseTransport):
         return self._runner.run(self._answer(request))
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
+        await self._hear_what_was_told()
         answer = await self._transport.handle_async_request(request)
         return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+
+    async def _hear_what_was_told(self) -> None:
+        """Between questions nothing runs here, as it would in a server; so what was committed meanwhile is heard now.
+
+        PostgreSQL tells in the order of commits: who has heard this greeting has heard all that was before it.
+        """
+        changes = self._app.state.limits._changes
+        if changes.state is None:
+            return
+        greeting = f"hello {uuid.uuid4().hex}"
+        try:
+            async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+                await connection.execute("select pg_notify('materialised', %s)", [greeting])
+        except psycopg.OperationalError:
+            return  # the database is gone, which the application finds out by itself
+        until = time.monotonic() + 5
+        while changes.version != greeting and changes.state is not None:
+            assert time.monotonic() < until, "it listens and does not hear"
+            await asyncio.sleep(0.001)
 
     def close(self) -> None:
         self._runner.run(self._stop())
@@ -80,7 +103,7 @@ class _InProcess(httpx.BaseTransport):
 
 
 def _client(dsn: str, settings: Settings, *, host: str = "127.0.0.1", peer: str = "127.0.0.1") -> httpx.Client:
-    return httpx.Client(transport=_InProcess(create_app(dsn, settings, host=host), peer), base_url="http://api")
+    return httpx.Client(transport=_InProcess(create_app(dsn, settings, host=host), dsn, peer), base_url="http://api")
 
 
 @pytest.fixture(scope="session")
@@ -181,13 +204,12 @@ def api(built: str) -> Iterator[httpx.Client]:
 def api_over() -> Iterator[Callable[..., httpx.Client]]:
     """`api_over(dsn, api_token=…)` is a client of an API over another database, closed with the test.
 
-    `host` is the address it listens on, and `peer` the one it is asked from. It keeps no answers unless
-    `answers_kept_mb` says so: it hears of changes only while it is asked, and not before.
+    `host` is the address it listens on, and `peer` the one it is asked from.
     """
     with ExitStack() as clients:
 
         def over(dsn: str, host: str = "127.0.0.1", peer: str = "127.0.0.1", **settings: str) -> httpx.Client:
-            given = Settings.model_validate({"answers_kept_mb": "0", **settings})
+            given = Settings.model_validate(settings)
             return clients.enter_context(_client(dsn, given, host=host, peer=peer))
 
         yield over

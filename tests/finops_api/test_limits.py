@@ -177,7 +177,7 @@ def test_a_fault_of_ours_has_the_headers_too(built: str) -> None:
 def test_what_is_kept_already_is_not_counted(keyed: str, make_key: MakeKey, api_over: Api) -> None:
     """A limit is there for what a question costs PostgreSQL; a dashboard that asks again costs it nothing."""
     token = make_key("read")
-    api = api_over(keyed, api_key_pepper=PEPPER, rate_limit_queries_per_minute="5", answers_kept_mb="8")
+    api = api_over(keyed, api_key_pepper=PEPPER, rate_limit_queries_per_minute="5")
     until_it_listens(api)
 
     assert [ask(api, "/v1/dimensions", token) for _ in range(20)] == [200] * 20

@@ -361,7 +361,7 @@ def test_what_is_kept_for_one_is_not_given_to_another(
     keyed: str, make_key: MakeKey, api_over: Callable[..., httpx.Client], route: str
 ) -> None:
     """One server, one question, asked in turn until every answer is a kept one."""
-    api = api_over(keyed, api_key_pepper=PEPPER, answers_kept_mb="8")
+    api = api_over(keyed, api_key_pepper=PEPPER)
     until_it_listens(api)
     america, shop = RowScope((AMERICA,)), RowScope(None, SHOP)
     bearers = [
