@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 CODE := $(sort $(wildcard finops_*)) tests $(wildcard benchmarks)
 # A journey is minutes of waiting for real processes; begun last, one worker would wait for it alone.
 LONGEST_FIRST := tests/journeys tests
-BENCHMARKS := $(filter-out __init__ warehouse,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
+BENCHMARKS := $(filter-out __init__ serving warehouse,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
 WEB := finops_api/web/index.html
 WEB_SOURCES := .ci/web .ci/node $(shell find dashboard \( -name node_modules -o -name dist \) -prune -o -type f -print)
 LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-strip-extras --python-version 3.11 --universal
@@ -55,7 +55,8 @@ lint: setup ## Check style and types
 	$(VENV)/bin/mypy --strict $(CODE)
 
 bench: setup ## Run every benchmark
-	@for name in $(BENCHMARKS); do echo "== $$name"; CHROMIUM="$$(.ci/browser)" $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
+	@chromium="$$(.ci/browser)" && export CHROMIUM="$$chromium" && \
+		for name in $(BENCHMARKS); do echo "== $$name"; $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
 
 browser: setup ## Find a Chromium for the tests, or fetch one, and print where it is
 	@.ci/browser

@@ -37,7 +37,6 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 from playwright.sync_api import sync_playwright
-from psycopg import sql
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -45,7 +44,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from benchmarks.insights import think
 from benchmarks.rebuild import fill
-from benchmarks.warehouse import warehouse
+from benchmarks.serving import get, serving
+from benchmarks.warehouse import copy_rows, warehouse
 from finops_api.app import create_app
 from finops_api.observability import configure_logging
 from finops_pipeline.rebuilding import rebuild_usage_day
@@ -73,12 +73,6 @@ MOST_MICROSECONDS = 40
 MOST_MILLISECONDS = 100
 MOST_TIMES_PSQL = 2
 
-MORE = """
-    with held as (select {names} from finops.aggregated_cost_data)
-    insert into finops.aggregated_cost_data ({names})
-    select {made} from held cross join generate_series(1, %(times)s) as copy
-    limit %(more)s
-"""
 MADE = {"sku_id": "sku_id || '-' || copy", "sub_account_id": "sub_account_id || '-' || copy %% 5"}
 
 
@@ -89,12 +83,7 @@ def fill_facts(connection: psycopg.Connection, folder: Path) -> None:
     last = complete_through(connection)
     assert last is not None
     think(dsn_of(connection), [last - timedelta(days=i) for i in reversed(range(THOUGHT_DAYS))])
-    described = connection.execute("select * from finops.aggregated_cost_data limit 0").description or []
-    [(held,)] = connection.execute("select count(*) from finops.aggregated_cost_data").fetchall()
-    names = [column.name for column in described]
-    made = [sql.SQL(MADE[name]) if name in MADE else sql.Identifier(name) for name in names]
-    more = sql.SQL(MORE).format(names=sql.SQL(", ").join(map(sql.Identifier, names)), made=sql.SQL(", ").join(made))
-    connection.execute(more, {"times": FACTS // held + 1, "more": FACTS - held})
+    copy_rows(connection, "aggregated_cost_data", FACTS, MADE)
     models = {model.table: model for model in postgres_models()}
     days = connection.execute("select usage_day from finops.usage_day_ledger order by 1").fetchall()
     for (day,) in days:
@@ -207,36 +196,13 @@ def serve(what: str, port: int, dsn: str, folder: Path) -> None:
 
 
 @contextmanager
-def serving(what: str, port: int, dsn: str, folder: Path) -> Iterator[int]:
-    """A server in a process of its own, and that process. What it logs goes to a file, as a container's does."""
-    with (folder / f"{what}.log").open("w") as logged:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.api", "serve", what, str(port), dsn, str(folder)], stderr=logged
-        )
-        try:
-            for _ in range(200):
-                time.sleep(0.1)
-                try:
-                    get(port, "/openapi.json")
-                    break
-                except OSError:
-                    continue
-            yield process.pid
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def get(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[dict[str, str], bytes]:
-    """Ask, and refuse any answer but a good one."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("GET", path, headers=headers or {})
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    if answer.status != 200:
-        raise AssertionError(f"{path}: {answer.status} {body[:300]!r}")
-    return {name.lower(): value for name, value in answer.getheaders()}, body
+def server(what: str, port: int, dsn: str, folder: Path) -> Iterator[int]:
+    """One of the servers; what it logs goes to a file."""
+    with (
+        (folder / f"{what}.log").open("w") as logged,
+        serving(port, "benchmarks.api", what, str(port), dsn, str(folder), logs_to=logged) as process,
+    ):
+        yield process
 
 
 class Asking(asyncio.Protocol):
@@ -308,7 +274,7 @@ def compare(dsn: str, folder: Path, key: str, rounds: int) -> None:
     first = 20000 + os.getpid() % 20000
     ports = {what: first + i for i, what in enumerate(("ours", "hello", "peer"))}
     with ExitStack() as servers:
-        pids = {what: servers.enter_context(serving(what, port, dsn, folder)) for what, port in ports.items()}
+        pids = {what: servers.enter_context(server(what, port, dsn, folder)) for what, port in ports.items()}
         sent = {"Authorization": f"Bearer {key}"}
         told, body = get(ports["ours"], QUESTION, sent)
         while "etag" not in told:  # the first ones are not kept: it does not hear of changes yet
@@ -413,7 +379,7 @@ def in_psql(dsn: str, asked: Sequence[str]) -> list[float]:
 def overview(dsn: str, folder: Path) -> None:
     """What the overview waits for, beside psql, one request after the other and nothing kept."""
     port = 20000 + os.getpid() % 20000 + 10
-    with serving("ours", port, dsn, folder):
+    with server("ours", port, dsn, folder):
         paths = what_the_overview_asks(port)
         connection = HTTPConnection("127.0.0.1", port, timeout=60)
         waited: dict[str, list[float]] = {path: [] for path in paths}

@@ -29,7 +29,8 @@ import uvicorn
 from fastapi import Response
 from psycopg import AsyncConnection, sql
 
-from benchmarks.warehouse import warehouse
+from benchmarks.serving import get, serving
+from benchmarks.warehouse import copy_rows, warehouse
 from finops_api.app import create_app
 from finops_api.exports.formats import Column, Format, Kind, copying
 from finops_api.exports.models import CostExportQuery
@@ -57,13 +58,6 @@ COLUMNS = [
 ]
 """Eleven, as of the export of a person's own making."""
 
-MORE = """
-    with held as (select {names} from finops.cost_by_sku_region_daily)
-    insert into finops.cost_by_sku_region_daily ({names})
-    select {made} from held cross join generate_series(1, %(times)s) as copy
-    limit %(more)s
-"""
-
 
 async def whole_table(_: AsyncConnection) -> Export:
     """Every row as it is stored."""
@@ -84,35 +78,6 @@ def serve(dsn: str, port: int) -> None:
     app.add_api_route("/table.{form}", table)
     app.router.routes.insert(0, app.router.routes.pop())  # the dashboard answers every other path
     uvicorn.run(app, port=port, log_config=None, access_log=False)
-
-
-@contextmanager
-def serving(dsn: str, port: int) -> Iterator[int]:
-    """A server in a process of its own, and that process."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.exports", "serve", dsn, str(port)])
-    try:
-        for _ in range(200):
-            time.sleep(0.1)
-            try:
-                get(port, "/livez")
-                break
-            except OSError:
-                continue
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def get(port: int, path: str) -> None:
-    """Ask, and refuse any answer but a good one."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    answer.read()
-    connection.close()
-    if answer.status != 200:
-        raise AssertionError(f"{path}: {answer.status}")
 
 
 def download(port: int, path: str) -> tuple[int, float]:
@@ -186,12 +151,7 @@ def fill(connection: psycopg.Connection, folder: Path, rows: int) -> None:
     export = write_sample_export(folder / "export", days=DAYS, rows_per_day=500, seed=1, last_export_day=LAST_DAY)
     load(connection, FilesSource(export.table_dir))
     build(connection)
-    described = connection.execute("select * from finops.cost_by_sku_region_daily limit 0").description or []
-    [(held,)] = connection.execute("select count(*) from finops.cost_by_sku_region_daily").fetchall()
-    names = [column.name for column in described]
-    made = [sql.SQL("sku_id || copy") if name == "sku_id" else sql.Identifier(name) for name in names]
-    more = sql.SQL(MORE).format(names=sql.SQL(", ").join(map(sql.Identifier, names)), made=sql.SQL(", ").join(made))
-    connection.execute(more, {"times": rows // held + 1, "more": rows - held})
+    copy_rows(connection, "cost_by_sku_region_daily", rows, {"sku_id": "sku_id || copy"})
     connection.execute("vacuum analyze")
 
 
@@ -212,7 +172,7 @@ def measure(rows: int) -> None:
         fill(connection, folder, rows)
         dsn = f"{connection.info.dsn} password={connection.info.password}"
         port = 20000 + os.getpid() % 20000
-        with serving(dsn, port) as server:
+        with serving(port, "benchmarks.exports", dsn, str(port)) as server:
             for what in ("table", "question"):
                 asked = "/table.{}" if what == "table" else f"/v1/exports/costs.{{}}?{urlencode(QUESTION, doseq=True)}"
                 statement = asyncio.run(statement_of(dsn, what))

@@ -2,11 +2,13 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
+from psycopg import sql
 
 from finops_warehouse.database import connect, init_db
 from finops_warehouse.settings import Settings
@@ -30,3 +32,25 @@ def warehouse() -> Iterator[tuple[psycopg.Connection, Path]]:
             yield connection, folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+MORE = """
+    with held as (select {names} from {table})
+    insert into {table} ({names})
+    select {made} from held cross join generate_series(1, %(times)s) as copy
+    limit %(more)s
+"""
+
+
+def copy_rows(connection: psycopg.Connection, table: str, rows: int, made: Mapping[str, LiteralString]) -> None:
+    """Copy what a table holds until it holds so many rows; `made` says how the copies' columns differ."""
+    whole = sql.Identifier("finops", table)
+    described = connection.execute(sql.SQL("select * from {} limit 0").format(whole)).description or []
+    [(held,)] = connection.execute(sql.SQL("select count(*) from {}").format(whole)).fetchall()
+    names = [column.name for column in described]
+    more = sql.SQL(MORE).format(
+        names=sql.SQL(", ").join(map(sql.Identifier, names)),
+        table=whole,
+        made=sql.SQL(", ").join(sql.SQL(made[name]) if name in made else sql.Identifier(name) for name in names),
+    )
+    connection.execute(more, {"times": rows // held + 1, "more": rows - held})
