@@ -118,12 +118,11 @@ class FinOps:
         all agree with what the served tables say, to the last digit.
         """
         check_names(question, EvidenceQuestion)
-        is_body = "where" in question
-        found: Row = decoded(
-            self._api.post("/v1/evidence/query", as_body(question, one=("measure", "billing_currency")))
-            if is_body
-            else self._api.get("/v1/evidence", as_parameters(question))
-        )
+        if "where" in question:
+            answer = self._api.post("/v1/evidence/query", as_body(question, one=("measure", "billing_currency")))
+        else:
+            answer = self._api.get("/v1/evidence", as_parameters(question))
+        found: Row = decoded(answer)
         return found
 
     def dimensions(self) -> Row:

@@ -79,13 +79,13 @@ def requests(operation: str) -> Iterator[tuple[str, httpx.Request]]:
     turns = itertools.count()
     body = {name: SENSIBLE[name] for name in fields(told) if name in SENSIBLE}
 
-    def request(given: dict[str, Any], content: bytes | None) -> httpx.Request:
+    def request(given: dict[str, Any], content: bytes | None, more: dict[str, str] | None = None) -> httpx.Request:
         url = path
         for name, where in parameters:
             if where == "path":
                 quoted = httpx.URL("http://api/", params={"x": given[name]}).query.decode()[2:]
                 url = url.replace(f"{{{name}}}", quoted.replace("+", "%20") or "%20")
-        query = {name: value for name, value in given.items() if name in in_query}
+        query = {name: value for name, value in given.items() if name in in_query} | (more or {})
         headers = {"Content-Type": "application/json"} if content is not None else {}
         headers |= {"If-Match": '"1"'} if ("if-match", "header") in parameters else {}
         return httpx.Request(method.upper(), f"http://api{url}", params=query or None, headers=headers, content=content)
@@ -105,14 +105,12 @@ def requests(operation: str) -> Iterator[tuple[str, httpx.Request]]:
         if fields(told):
             yield f"the body {content[:20]!r}", request(needed, content)
     for more in ({"unknown": "1"}, {"sort": "cost; drop table x"}, {"__proto__": "1"}, {"": ""}):
-        yield f"more: {more}", request({**needed, **usual}, sent).__class__(
-            method.upper(), str(request({**needed, **usual}, sent).url.copy_merge_params(more)), content=sent
-        )  # fmt: skip
+        yield f"more: {more}", request({**needed, **usual}, sent, more)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_nothing_hostile_is_an_error_of_ours(client: httpx.Client, operation: str) -> None:
-    """A status below 500, and a refusal is a problem that repeats nothing of a secret's place."""
+    """A status below 500, and a refusal is a problem."""
     tried = 0
     for what, request in requests(operation):
         request.headers["Authorization"] = client.headers["Authorization"]
