@@ -29,6 +29,7 @@ from finops_api.insights.routes import router as insights
 from finops_api.invoices.routes import router as invoices
 from finops_api.journal import journal
 from finops_api.keyring import KeyRing
+from finops_api.known import Memory
 from finops_api.limiting import Limits
 from finops_api.maturity.routes import router as maturity
 from finops_api.observability import Observability
@@ -87,6 +88,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
             changes.listening(),
         ):
             app.state.pool = connections
+            app.state.memory = Memory()
             app.state.exports = Exports(for_exports)
             app.state.keys = KeyRing(connections, settings)
             app.state.sessions = SessionRing(connections, settings)

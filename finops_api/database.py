@@ -1,12 +1,14 @@
 """The API's connections: few, checked, and never waited for long."""
 
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Self, cast
 from weakref import WeakKeyDictionary
 
-from psycopg import AsyncConnection, IsolationLevel, errors, sql
+from psycopg import AsyncConnection, AsyncRawCursor, IsolationLevel, errors, sql
 from psycopg_pool import AsyncConnectionPool
 
 from finops_api.errors import OutOfScope, ReadReplica
@@ -153,3 +155,55 @@ async def _fetch(
     composed = statement if isinstance(statement, sql.Composable) else sql.SQL(cast("Any", statement))
     cursor = await connection.execute(cast("Any", composed), parameters)
     return await cursor.fetchall()
+
+
+SNAPSHOT = """
+    case when not pg_is_in_recovery() then pg_current_snapshot()::text || ' ' || pg_postmaster_start_time() end
+"""
+"""The name of what a statement sees: two that have the same one have seen the same rows, and it costs nothing.
+
+A replica does not tell which transactions are under way on its primary, so what it sees has no name.
+"""
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL as PostgreSQL is sent it, its parameters by number: psycopg reads one with names for every question."""
+
+    text: str
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, composed: sql.Composable) -> Self:
+        """A statement that was written with names."""
+        numbers: dict[str, int] = {}
+        text = _PLACEHOLDER.sub(
+            lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", composed.as_string()
+        )
+        return cls(text, tuple(numbers))
+
+
+class Moved(Exception):
+    """Something was committed since what a statement had to see."""
+
+
+class OneSnapshot:
+    """Statements that all see the same: in a transaction that sees one moment, or else by `name`.
+
+    Without a transaction each is one round trip, and the first column that it selects has to be `SNAPSHOT`.
+    """
+
+    def __init__(self, connection: AsyncConnection, name: str | None = None) -> None:
+        self._connection = connection
+        self._name = name
+
+    async def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows without their first column. Raises `Moved` where they are of another snapshot."""
+        cursor = AsyncRawCursor(self._connection)
+        await cursor.execute(statement.text.encode(), [values[name] for name in statement.names])
+        found = await cursor.fetchall()
+        if self._name is not None and (not found or found[0][0] != self._name):
+            raise Moved
+        return [row[1:] for row in found]

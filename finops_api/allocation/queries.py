@@ -18,10 +18,13 @@ from finops_api.allocation.models import (
 )
 from finops_api.catalogue.queries import applied_rules
 from finops_api.costs.models import MAX_ROWS, ResolvedQuery
-from finops_api.costs.queries import META
 from finops_api.database import rows
 from finops_api.errors import TooManyRows, UnknownDimension
+from finops_api.known import Known
 from finops_warehouse.dimensions import CustomDimension
+
+COVERED_FROM = "cost_by_custom_daily"
+ALLOCATED_FROM = "allocated_costs"
 
 COVERED = """
     with days as (
@@ -85,18 +88,20 @@ ALLOCATED = """
 """
 
 
-async def coverage(connection: AsyncConnection, asked: CoverageQuery, when: ResolvedQuery) -> Coverage:
+async def coverage(connection: AsyncConnection, asked: CoverageQuery, when: ResolvedQuery, known: Known) -> Coverage:
     """The answer. Raises `UnknownDimension` when the rules in force have no such dimension."""
     version, custom = await _dimension(connection, asked.dimension)
     [(totals, days)] = await rows(connection, COVERED, {**_parameters(asked, when), "default": custom.default})
     return Coverage(
         totals=[Covered.model_validate(total) for total in totals],
         items=[CoveredDay.model_validate(day) for day in days],
-        meta=await _meta(connection, asked, when, version, "cost_by_custom_daily"),
+        meta=_meta(asked, when, known, version),
     )
 
 
-async def allocations(connection: AsyncConnection, asked: AllocationQuery, when: ResolvedQuery) -> Allocations:
+async def allocations(
+    connection: AsyncConnection, asked: AllocationQuery, when: ResolvedQuery, known: Known
+) -> Allocations:
     """The answer. Raises as `coverage` does, and `TooManyRows` rather than cut an answer short unseen."""
     version, _ = await _dimension(connection, asked.dimension)
     daily = asked.granularity == "daily"
@@ -107,7 +112,7 @@ async def allocations(connection: AsyncConnection, asked: AllocationQuery, when:
     return Allocations(
         items=[Allocated.model_validate(item) for item in items],
         totals=[AllocatedTotal.model_validate(total) for total in totals],
-        meta=await _meta(connection, asked, when, version, "allocated_costs"),
+        meta=_meta(asked, when, known, version),
     )
 
 
@@ -130,22 +135,16 @@ def _parameters(asked: CoverageQuery, when: ResolvedQuery) -> dict[str, Any]:
     }
 
 
-async def _meta(
-    connection: AsyncConnection, asked: CoverageQuery, when: ResolvedQuery, version: int, table: str
-) -> AllocationMeta:
-    nothing_before = {"previous_start": when.start, "previous_end": when.start}
-    [(data_version, missing, behind)] = await rows(
-        connection, META, {"table": table, "start": when.start, "end": when.end, **nothing_before}
-    )
+def _meta(asked: CoverageQuery, when: ResolvedQuery, known: Known, version: int) -> AllocationMeta:
     counted_through = when.counted_end - timedelta(days=1)
     return AllocationMeta(
         dimension=asked.dimension,
         start=when.start,
         end=when.end,
         rules_version=version,
-        data_version=data_version,
+        data_version=known.version,
         complete_through=when.complete_through,
         counted_through=counted_through if counted_through >= when.start else None,
-        missing_days=missing,
-        behind_days=behind,
+        missing_days=known.missing_days((when.start, when.end)),
+        behind_days=known.behind_days(when.start, when.end),
     )

@@ -6,8 +6,7 @@ from fastapi import APIRouter, Query
 
 from finops_api.access import Pool, Reader
 from finops_api.allocation.models import AllocationQuery, Allocations, Coverage, CoverageQuery
-from finops_api.allocation.queries import allocations, coverage
-from finops_api.catalogue.queries import last_complete_day
+from finops_api.allocation.queries import ALLOCATED_FROM, COVERED_FROM, allocations, coverage
 from finops_api.database import snapshot
 from finops_api.errors import (
     AskedTwice,
@@ -20,6 +19,7 @@ from finops_api.errors import (
     WindowTooLong,
     documented,
 )
+from finops_api.known import read
 from finops_api.questions import each_once, within
 
 router = APIRouter(prefix="/v1", tags=["allocation"])
@@ -40,8 +40,8 @@ async def get_coverage(
     """
     query = within(query, pool.scope)
     async with snapshot(pool) as moment:
-        complete = await last_complete_day(moment, query.billing_account)
-        return await coverage(moment, query, query.resolved(complete))
+        known = await read(moment, COVERED_FROM, query.billing_account)
+        return await coverage(moment, query, query.resolved(known.complete_through), known)
 
 
 @router.get("/allocations", operation_id="listAllocations", responses=REFUSALS)
@@ -54,5 +54,5 @@ async def list_allocations(
     """
     query = within(query, pool.scope)
     async with snapshot(pool) as moment:
-        complete = await last_complete_day(moment, query.billing_account)
-        return await allocations(moment, query, query.resolved(complete))
+        known = await read(moment, ALLOCATED_FROM, query.billing_account)
+        return await allocations(moment, query, query.resolved(known.complete_through), known)

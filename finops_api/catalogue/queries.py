@@ -1,13 +1,13 @@
 """What is known of the tables as a whole."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
 from psycopg import sql
 
 from finops_api.database import Readable, ScopedPool, rows
-from finops_api.errors import NothingLoaded, NothingServedThen, UnknownDimension
+from finops_api.errors import ApiError, NothingLoaded, NothingServedThen, UnknownDimension
 from finops_warehouse.assignment import APPLIED
 from finops_warehouse.dimensions import Rules
 from finops_warehouse.freshness import BEHIND, COMPLETE_THROUGH, COMPLETE_THROUGH_AS_OF, freshness_parameters
@@ -26,11 +26,16 @@ async def last_complete_day(connections: Readable, accounts: Sequence[str] = (),
     statement = COMPLETE_THROUGH_AS_OF if as_of else COMPLETE_THROUGH
     found = await rows(connections, statement, freshness_parameters(accounts, as_of))
     if not found or found[0][0] is None:
-        if as_of is not None:
-            raise NothingServedThen(f"At {as_of.isoformat()} no usage day was complete yet. Ask as of a later moment.")
-        raise NothingLoaded("No usage day has been built yet. `finops status` shows how far the pipeline is.")
+        raise nothing_complete(as_of)
     day: date = found[0][0]
     return day
+
+
+def nothing_complete(as_of: datetime | None) -> ApiError:
+    """Why nothing can be answered before a day is, or at a moment was, complete."""
+    if as_of is not None:
+        return NothingServedThen(f"At {as_of.isoformat()} no usage day was complete yet. Ask as of a later moment.")
+    return NothingLoaded("No usage day has been built yet. `finops status` shows how far the pipeline is.")
 
 
 async def applied_rules(connections: Readable) -> tuple[int | None, Rules]:
@@ -45,8 +50,12 @@ async def refuse_unknown(connections: Readable, names: Iterable[str]) -> None:
     if not not_built_in:
         return
     _, rules = await applied_rules(connections)
-    custom = rules.semantic()
-    unknown = sorted(name for name in not_built_in if name not in custom)
+    refuse_others(not_built_in, rules.semantic())
+
+
+def refuse_others(names: Iterable[str], custom: Collection[str]) -> None:
+    """Raises `UnknownDimension`, listing what there is, unless every one of the names is of a custom dimension."""
+    unknown = sorted(name for name in names if name not in custom)
     if unknown:
         raise UnknownDimension(
             f"There is no dimension {', '.join(unknown)}. There are: {', '.join([*DIMENSIONS, *custom])}."

@@ -1,14 +1,16 @@
 """GET /v1/costs and POST /v1/costs/query: HTTP words only; the question is a model, the answer is elsewhere."""
 
+from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from finops_api.access import Pool, Reader
-from finops_api.catalogue.queries import last_complete_day, refuse_unknown
+from finops_api.catalogue.queries import refuse_unknown
 from finops_api.costs.models import CostPage, CostQuery, CostQuestion
 from finops_api.costs.queries import costs
-from finops_api.database import ScopedPool, rows, snapshot
+from finops_api.costs.statements import table_of
+from finops_api.database import Moved, OneSnapshot, ScopedPool, rows, snapshot
 from finops_api.errors import (
     AskedTwice,
     BadCursor,
@@ -26,6 +28,7 @@ from finops_api.errors import (
     WindowTooLong,
     documented,
 )
+from finops_api.known import Memory, read
 from finops_api.questions import each_once, within
 from finops_warehouse.ledger import SETTLED
 
@@ -39,7 +42,11 @@ REFUSALS = documented(
 
 @router.get("", operation_id="listCosts", responses=REFUSALS)
 async def list_costs(
-    query: Annotated[CostQuery, Query()], pool: Pool, _: Reader, __: Annotated[None, each_once(CostQuery)]
+    query: Annotated[CostQuery, Query()],
+    request: Request,
+    pool: Pool,
+    _: Reader,
+    __: Annotated[None, each_once(CostQuery)],
 ) -> CostPage:
     """Cost by day, week, month or as one total, by up to three dimensions.
 
@@ -47,20 +54,30 @@ async def list_costs(
     Days whose charges are still arriving are marked `estimated` and are in no total. With `as_of` the answer is the
     one a reader got at that moment.
     """
-    return await _answer(query, pool)
+    return await _answer(query, request, pool)
 
 
 @router.post("/query", operation_id="queryCosts", responses=REFUSALS)
-async def query_costs(question: CostQuestion, pool: Pool, _: Reader) -> CostPage:
+async def query_costs(question: CostQuestion, request: Request, pool: Pool, _: Reader) -> CostPage:
     """The same question as a body, with conditions combined by `and`, `or` and `not`. Nothing is changed by it."""
-    return await _answer(question, pool)
+    return await _answer(question, request, pool)
 
 
-async def _answer(query: CostQuery, pool: ScopedPool) -> CostPage:
+async def _answer(query: CostQuery, request: Request, pool: ScopedPool) -> CostPage:
     query = within(query, pool.scope)
-    if query.as_of:
+    table, names = table_of(query), query.dimensions()
+    memory: Memory = request.app.state.memory
+    if query.as_of is not None:
         await rows(pool, SETTLED)
+        async with snapshot(pool) as moment:
+            known = await read(moment, table, query.billing_account, query.as_of)
+            await refuse_unknown(moment, names)
+            return await costs(OneSnapshot(moment), query.resolved(known.complete_through), known)
+    held = None if pool.scope.is_restricted else memory.recall(table, query.billing_account, names)
+    if held is not None:
+        async with pool.connection() as connection:
+            with suppress(Moved):
+                return await costs(OneSnapshot(connection, held.snapshot), query.resolved(held.complete_through), held)
     async with snapshot(pool) as moment:
-        complete = await last_complete_day(moment, query.billing_account, query.as_of)
-        await refuse_unknown(moment, query.dimensions())
-        return await costs(moment, query.resolved(complete))
+        known = await memory.read(moment, table, query.billing_account, names)
+        return await costs(OneSnapshot(moment), query.resolved(known.complete_through), known)

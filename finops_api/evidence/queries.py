@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 
 from finops_api.catalogue.queries import last_complete_day, refuse_unknown
 from finops_api.costs.queries import kept_members
-from finops_api.database import rows
+from finops_api.costs.statements import shape_of
+from finops_api.database import OneSnapshot, rows
 from finops_api.errors import UnknownFigure
 from finops_api.evidence.models import CellInfo, ChargeInfo, ColumnStep, Evidence, EvidenceQuery, FormulaPart
 from finops_api.questions import refuse_what_does_not_add_up
@@ -174,7 +175,8 @@ async def _cell_of_answer(connection: AsyncConnection, asked: EvidenceQuery) -> 
     excluding: dict[str, list[str]] = {}
     if asked.top is not None and OTHER in at.values():
         [(name, _)] = at.items()
-        kept = await kept_members(connection, answer, table_for(answer.query.dimensions())) or []
+        shape = shape_of(answer, table_for(answer.query.dimensions()))
+        kept = await kept_members(OneSnapshot(connection), answer, shape) or []
         at, excluding = {}, {name: [member for currency, member in kept if currency == asked.billing_currency]}
     refuse_what_does_not_add_up(str(asked.measure), asked.members())
     assert asked.billing_currency

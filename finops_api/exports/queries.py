@@ -6,13 +6,15 @@ from typing import Any
 
 from psycopg import AsyncConnection, sql
 
-from finops_api.catalogue.queries import last_complete_day, refuse_unknown
+from finops_api.catalogue.queries import refuse_unknown
 from finops_api.costs.models import ResolvedQuery
-from finops_api.costs.queries import PERIOD_NAMES, every_row, meta_of, settle_read_days, table_of
-from finops_api.database import rows
+from finops_api.costs.queries import PERIOD_NAMES, meta_of, settle_read_days
+from finops_api.costs.statements import every_row, table_of
+from finops_api.database import OneSnapshot, rows
 from finops_api.errors import NoSuchMonth, NotExported
 from finops_api.exports.formats import MONEY_DIGITS, Column, Kind
 from finops_api.exports.models import CostExportQuery, FocusExportQuery
+from finops_api.known import read
 from finops_warehouse.focus.view import VIEW
 from finops_warehouse.semantic import MEASURES, dimension
 
@@ -38,12 +40,13 @@ async def costs_export(moment: AsyncConnection, query: CostExportQuery) -> Expor
     """Every row of the answer to a cost question. Raises its refusals, and `NotExported`."""
     if query.compare or query.top or query.limit:
         raise NotExported("An export holds every row as it is: leave out `compare`, `top` and `limit`.")
-    complete = await last_complete_day(moment, query.billing_account, query.as_of)
+    table = table_of(query)
+    known = await read(moment, table, query.billing_account, query.as_of)
     await refuse_unknown(moment, query.dimensions())
-    asked = query.resolved(complete)
-    await settle_read_days(moment, asked)
-    table = table_of(asked)
-    meta = await meta_of(moment, asked, table)
+    asked = query.resolved(known.complete_through)
+    snapshot = OneSnapshot(moment)
+    await settle_read_days(snapshot, asked)
+    meta = await meta_of(snapshot, asked, table, known)
     select, parameters = every_row(asked, table)
     period = _period(asked)
     named = {column.name for column, _ in period}  # by invoice month and grouped by it: the two are one

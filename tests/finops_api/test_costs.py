@@ -10,7 +10,8 @@ import httpx
 import psycopg
 import pytest
 
-from finops_api.costs import queries
+from finops_api.database import OneSnapshot
+from finops_api.known import Memory
 from finops_warehouse.database import connect_to
 from finops_warehouse.semantic import DIMENSIONS, MEASURES, READ_FROM
 from finops_warehouse.tables import CREDIT_COLUMNS
@@ -354,22 +355,71 @@ def test_days_before_that_were_never_built_are_named(api: httpx.Client) -> None:
     assert answer["meta"]["missing_days"] == ["2026-08-29", "2026-08-30", "2026-08-31"]
 
 
+@pytest.fixture
+def meanwhile(spoilt: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has a statement committed by somebody else before each that a question of costs asks."""
+
+    def commit(statement: str) -> None:
+        ask = OneSnapshot.rows
+
+        async def after_another(*arguments: Any) -> Any:  # noqa: ANN401 -- passed through
+            with connect_to(spoilt, autocommit=True) as other:
+                other.execute(statement.encode())
+            return await ask(*arguments)
+
+        monkeypatch.setattr(OneSnapshot, "rows", after_another)
+
+    return commit
+
+
+NEW_VERSIONS = "update finops.materialisation set version = version + 1000000"
+
+
 def test_rows_and_their_version_are_of_one_moment(
+    spoilt: str, api_over: Callable[..., httpx.Client], meanwhile: Callable[[str], None]
+) -> None:
+    """A rebuild between two statements of an answer must not put new rows under an old version: caches keep those."""
+    client = api_over(spoilt)
+    meanwhile("update finops.cost_by_service_daily set billed_cost = 0; " + NEW_VERSIONS)
+
+    answer = costs(client, window="7d")
+
+    assert answer["meta"]["data_version"] < 1000000
+    assert Decimal(answer["totals"][0]["billed_cost"]) > 0
+
+
+def test_what_is_held_of_a_table_is_of_the_moment_of_the_rows(
+    spoilt: str, api_over: Callable[..., httpx.Client], meanwhile: Callable[[str], None]
+) -> None:
+    """The second question is answered by one statement, and what is told besides it is held since the first."""
+    client = api_over(spoilt, answers_kept_mb=0)
+    before = costs(client, window="7d")["meta"]
+    assert costs(client, window="7d")["meta"] == before
+    meanwhile(NEW_VERSIONS)
+
+    assert costs(client, window="7d")["meta"]["data_version"] > 1000000
+
+
+def test_what_was_asked_of_a_table_is_not_asked_again(
     spoilt: str, api_over: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rebuild between two statements of an answer must not put old rows under a new version: caches keep those."""
-    read_meta = queries.meta_of
+    """Whatever the question: while nothing is committed it is one statement, and no transaction is begun."""
+    client = api_over(spoilt, answers_kept_mb=0)
+    asked: list[int] = []
+    read = Memory.read
 
-    async def meanwhile_a_day_is_rebuilt(*arguments: Any) -> Any:  # noqa: ANN401 -- passed through
-        with connect_to(spoilt, autocommit=True) as other:
-            other.execute("update finops.materialisation set version = version + 1000000")
-        return await read_meta(*arguments)
+    async def counted(*arguments: Any) -> Any:  # noqa: ANN401 -- passed through
+        asked[-1] += 1
+        return await read(*arguments)
 
-    monkeypatch.setattr(queries, "meta_of", meanwhile_a_day_is_rebuilt)
+    monkeypatch.setattr(Memory, "read", counted)
+    for question in ({"granularity": "monthly", "top": "3"}, {"compare": "previous"}, {"billing_currency": "USD"}) * 10:
+        asked.append(0)
+        assert costs(client, window="30d", group_by="service", **question)["items"]
 
-    assert costs(api_over(spoilt), window="7d")["meta"]["data_version"] < 1000000
-    monkeypatch.undo()
-    assert costs(api_over(spoilt), window="7d")["meta"]["data_version"] > 1000000
+    # Other tests commit meanwhile, and snapshots are of the whole server.
+    assert asked[0] == 1
+    assert {0, 1} == set(asked)
 
 
 # -- what is not there
@@ -484,7 +534,7 @@ def test_all_tables_give_the_same_answer(
     api = api_over(built, answers_kept_mb=0)
     answers = []
     for table in (one, other):
-        monkeypatch.setattr("finops_api.costs.queries.table_for", lambda _, table=table: table)
+        monkeypatch.setattr("finops_api.costs.statements.table_for", lambda _, table=table: table)
         answer = costs(api, group_by="charge_category", measure=list(MEASURES), **SETTLED)
         assert table == answer["meta"]["table"]
         answers.append((answer["items"], answer["totals"]))
