@@ -33,7 +33,6 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 import psycopg
-import uvicorn
 import uvloop
 from fastapi import FastAPI
 from playwright.sync_api import sync_playwright
@@ -48,6 +47,7 @@ from benchmarks.serving import get, serving
 from benchmarks.warehouse import copy_rows, warehouse
 from finops_api.app import create_app
 from finops_api.observability import configure_logging
+from finops_api.server import listen
 from finops_pipeline.rebuilding import rebuild_usage_day
 from finops_pipeline.sample_export import write_sample_export
 from finops_pipeline.sources.files import FilesSource
@@ -192,7 +192,7 @@ def ours(dsn: str, folder: Path) -> FastAPI:
 def serve(what: str, port: int, dsn: str, folder: Path) -> None:
     """Be one of the servers."""
     app = ours(dsn, folder) if what == "ours" else peer(dsn) if what == "peer" else hello()
-    uvicorn.run(app, port=port, log_config=None, access_log=False, proxy_headers=False)
+    listen(app, host="127.0.0.1", port=port)
 
 
 @contextmanager

@@ -206,6 +206,11 @@ async def _anybody(request: Request, principal: Annotated[Principal, Depends(_pr
     return await _with(request, principal, None, "query")
 
 
+async def reader(request: Request) -> Principal:
+    """Whoever may read, for a route that reads its request itself. Raises as the dependency `Reader` does."""
+    return await _reader(request, await _principal(request, await _bearer(request)))
+
+
 Reader = Annotated[Principal, Depends(_reader)]
 """Asked for by every route that answers with a page of data."""
 
@@ -222,8 +227,13 @@ GUARDS = (_reader, _exporter, _admin, _anybody)
 """One of them stands before every route that serves data."""
 
 
-async def _pool_of(request: Request, principal: Annotated[Principal, Depends(_principal)]) -> ScopedPool:
+def pool_of(request: Request, principal: Principal) -> ScopedPool:
+    """The connections as somebody sees them."""
     return ScopedPool(request.app.state.pool, principal.rows)
+
+
+async def _pool_of(request: Request, principal: Annotated[Principal, Depends(_principal)]) -> ScopedPool:
+    return pool_of(request, principal)
 
 
 Pool = Annotated[ScopedPool, Depends(_pool_of)]

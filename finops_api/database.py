@@ -2,13 +2,20 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import count
 from typing import Any, Self, cast
 from weakref import WeakKeyDictionary
 
-from psycopg import AsyncConnection, AsyncRawCursor, IsolationLevel, errors, sql
+from psycopg import AsyncConnection, AsyncRawCursor, IsolationLevel, errors, generators, sql
+from psycopg.abc import PQGen
+from psycopg.adapt import Transformer
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 from psycopg_pool import AsyncConnectionPool
 
 from finops_api.errors import OutOfScope, ReadReplica
@@ -19,24 +26,21 @@ STATEMENT_TIMEOUT = "10s"
 ACQUIRE_TIMEOUT_SECONDS = 0.8
 """Whoever waits longer is told to come back: a page that is told so within a second can say it."""
 TRUSTED_SECONDS = 1.0
-"""A connection that answered so lately is not asked whether it is alive: asking is a quarter of a small question."""
+"""A connection that was used so lately is not asked whether it is alive: asking is a quarter of a small question."""
 
 
-class _BetweenUses:
-    """What is done to a connection that is given back to the pool, or taken from it."""
+class _Trust:
+    """Asks a connection that is taken from the pool whether it is alive, unless it was taken just before."""
 
     def __init__(self) -> None:
-        self._given_back: WeakKeyDictionary[AsyncConnection, float] = WeakKeyDictionary()
+        self._taken: WeakKeyDictionary[AsyncConnection, float] = WeakKeyDictionary()
 
-    async def given_back(self, connection: AsyncConnection) -> None:
-        """It is as it was; when that was is remembered."""
-        await connection.set_isolation_level(None)
-        self._given_back[connection] = time.monotonic()
-
-    async def taken(self, connection: AsyncConnection) -> None:
-        """It is asked whether it is alive, unless it was just given back."""
-        if time.monotonic() - self._given_back.get(connection, float("-inf")) > TRUSTED_SECONDS:
+    async def check(self, connection: AsyncConnection) -> None:
+        """Raises what the pool takes for a dead connection."""
+        now = time.monotonic()
+        if now - self._taken.get(connection, float("-inf")) > TRUSTED_SECONDS:
             await AsyncConnectionPool.check_connection(connection)
+        self._taken[connection] = now
 
 
 @asynccontextmanager
@@ -45,15 +49,13 @@ async def pool(
 ) -> AsyncIterator[AsyncConnectionPool]:
     """A pool for as long as the application lives. Opening it needs no database; `/readyz` says whether one answers."""
     options = f"-c timezone=UTC -c statement_timeout={statement_timeout} -c default_transaction_read_only=on"
-    between_uses = _BetweenUses()
     connections = AsyncConnectionPool(
         dsn,
         min_size=0,
         max_size=max_size,
         timeout=ACQUIRE_TIMEOUT_SECONDS,
         reconnect_timeout=ACQUIRE_TIMEOUT_SECONDS,
-        check=between_uses.taken,
-        reset=between_uses.given_back,
+        check=_Trust().check,
         kwargs={"autocommit": True, "connect_timeout": 2, "options": options, "application_name": "finops_api"},
         open=False,
     )
@@ -77,26 +79,26 @@ class ScopedPool:
 
         Raises `OutOfScope` when it reads a table whose rows cannot be told apart by account and project.
         """
-        async with self._connections.connection() as connection:
-            if sees_one_moment:  # `BEGIN` says so itself: a statement of its own would be one more round trip
-                await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-            async with connection.transaction():
-                if not self.scope.is_restricted:
-                    yield connection
-                    return
-                try:
-                    await connection.execute(ENTER.encode(), self.scope.parameters())
-                except (errors.InsufficientPrivilege, errors.InvalidParameterValue):
-                    raise OutOfScope(
-                        "You see some rows only, and the database does not know the roles that see to it. `finops "
-                        "migrate` makes them where DATABASE_URL's user may create roles."
-                    ) from None
-                try:
-                    yield connection
-                except errors.InsufficientPrivilege:
-                    raise OutOfScope(
-                        "You see some billing accounts or projects only, and this cannot be told apart by them."
-                    ) from None
+        async with (
+            self._connections.connection() as connection,
+            _begun(connection, sees_one_moment=sees_one_moment),
+        ):
+            if not self.scope.is_restricted:
+                yield connection
+                return
+            try:
+                await connection.execute(ENTER.encode(), self.scope.parameters())
+            except (errors.InsufficientPrivilege, errors.InvalidParameterValue):
+                raise OutOfScope(
+                    "You see some rows only, and the database does not know the roles that see to it. `finops "
+                    "migrate` makes them where DATABASE_URL's user may create roles."
+                ) from None
+            try:
+                yield connection
+            except errors.InsufficientPrivilege:
+                raise OutOfScope(
+                    "You see some billing accounts or projects only, and this cannot be told apart by them."
+                ) from None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
@@ -111,6 +113,22 @@ class ScopedPool:
         """A connection for tables that hold no costs and whose rows are somebody's: the statement says whose."""
         async with self._connections.connection() as connection:
             yield connection
+
+
+@asynccontextmanager
+async def _begun(connection: AsyncConnection, *, sees_one_moment: bool) -> AsyncIterator[None]:
+    if not sees_one_moment:
+        async with connection.transaction():
+            yield
+        return
+    # `BEGIN` says so itself: a statement of its own would be one more round trip.
+    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    try:
+        async with connection.transaction():
+            yield
+    finally:
+        if not connection.closed:
+            await connection.set_isolation_level(None)
 
 
 async def may_write(connection: AsyncConnection) -> None:
@@ -166,23 +184,48 @@ A replica does not tell which transactions are under way on its primary, so what
 """
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+PREPARED_AT_MOST = 100
+"""On one connection. PostgreSQL keeps a plan of each, and questions come in more shapes than anybody asks."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL as PostgreSQL is sent it, its parameters by number: psycopg reads one with names for every question."""
+    """SQL as PostgreSQL is sent it: its parameters by number."""
 
-    text: str
-    names: tuple[str, ...]
+    text: bytes
+    parameters: tuple[str, ...]
 
     @classmethod
     def of(cls, composed: sql.Composable) -> Self:
-        """A statement that was written with names."""
+        """A statement that was written with the names of its parameters."""
         numbers: dict[str, int] = {}
         text = _PLACEHOLDER.sub(
             lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", composed.as_string()
-        )
+        ).encode()
         return cls(text, tuple(numbers))
+
+
+Value = str | int | date | datetime | list[str] | None
+"""What a statement can be given; its SQL says of which type each is."""
+
+_QUOTED = re.compile(r'["\\]')
+
+
+def _written(value: Value) -> bytes | None:
+    """A value as PostgreSQL reads it."""
+    match value:
+        case None:
+            return None
+        case list():
+            return ("{" + ",".join(f'"{_QUOTED.sub(_escaped, one)}"' for one in value) + "}").encode()
+        case date():
+            return value.isoformat().encode()
+        case _:
+            return str(value).encode()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
 
 
 class Moved(Exception):
@@ -199,11 +242,63 @@ class OneSnapshot:
         self._connection = connection
         self._name = name
 
-    async def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    async def rows(self, statement: Statement, values: Mapping[str, Value]) -> list[tuple[Any, ...]]:
         """The rows without their first column. Raises `Moved` where they are of another snapshot."""
-        cursor = AsyncRawCursor(self._connection)
-        await cursor.execute(statement.text.encode(), [values[name] for name in statement.names])
-        found = await cursor.fetchall()
-        if self._name is not None and (not found or found[0][0] != self._name):
+        given = [values[name] for name in statement.parameters]
+        if self._name is None:
+            cursor = AsyncRawCursor(self._connection)
+            await cursor.execute(statement.text, given)
+            return [row[1:] for row in await cursor.fetchall()]
+        found = await _rows_at_once(self._connection, statement, given)
+        if not found or found[0][0] != self._name:
             raise Moved
         return [row[1:] for row in found]
+
+
+async def _rows_at_once(
+    connection: AsyncConnection, statement: Statement, given: Sequence[Value]
+) -> list[tuple[Any, ...]]:
+    """What a cursor of psycopg gives outside of transactions, in half its time: to it nothing is ever the same."""
+    written = [_written(value) for value in given]
+    async with connection.lock:
+        try:
+            result = await connection.wait(_executed(connection, statement, written))
+        except errors.InvalidSqlStatementName:
+            # After a transaction was rolled back psycopg has the connection let go of all that was prepared.
+            _prepared.pop(connection, None)
+            result = await connection.wait(_executed(connection, statement, written))
+    loading = Transformer(connection)
+    loading.set_pgresult(result)
+    return loading.load_rows(0, result.ntuples, tuple)
+
+
+_prepared: WeakKeyDictionary[AsyncConnection, OrderedDict[bytes, bytes]] = WeakKeyDictionary()
+"""Under which name each statement is prepared on a connection, the one used last at the end."""
+_numbers = count()
+
+
+def _executed(connection: AsyncConnection, statement: Statement, written: list[bytes | None]) -> PQGen[PGresult]:
+    pgconn = connection.pgconn
+    names = _prepared.setdefault(connection, OrderedDict())
+    name = names.get(statement.text)
+    if name is None:
+        if len(names) >= PREPARED_AT_MOST:
+            _, unused = names.popitem(last=False)
+            pgconn.send_query(b"deallocate " + unused)
+            yield from _result(connection)
+        # A new name each time: whoever is interrupted does not know whether the statement was prepared.
+        name = b"finops_%d" % next(_numbers)
+        pgconn.send_prepare(name, statement.text)
+        yield from _result(connection)
+        names[statement.text] = name
+    names.move_to_end(statement.text)
+    pgconn.send_query_prepared(name, written)
+    return (yield from _result(connection))
+
+
+def _result(connection: AsyncConnection) -> PQGen[PGresult]:
+    result: PGresult
+    [result] = yield from generators.execute(connection.pgconn)
+    if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        raise errors.error_from_result(result, connection.info.encoding)
+    return result

@@ -2,12 +2,24 @@
 
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Annotated, Any, Self, TypeVar, get_origin
+from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from fastapi.exceptions import RequestValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from finops_api.errors import AskedTwice, NotAddable
 from finops_warehouse import algebra
@@ -49,8 +61,7 @@ class Question(BaseModel):
 
     @model_validator(mode="after")
     def _has_no_nul(self) -> Self:
-        given = [value for values in self.model_dump().values() for value in _texts(values)]
-        if any("\0" in value for value in given):
+        if any("\0" in text for value in self.__dict__.values() if value for text in _texts(value)):
             raise ValueError("a value holds a NUL character, which no name can")
         return self
 
@@ -102,6 +113,8 @@ def within(question: Asked, scope: RowScope) -> Asked:
     Not what keeps others' rows back, which is PostgreSQL: it chooses tables that tell projects apart, and answers say
     what they are about.
     """
+    if not scope.is_restricted:
+        return question
     named = {"billing_account": scope.billing_accounts, "project": scope.projects}
     fields = type(question).model_fields
     meant = {
@@ -127,15 +140,44 @@ def _texts(value: object) -> list[str]:
 
 def each_once(question: type[BaseModel]) -> Any:  # noqa: ANN401 -- as FastAPI's own Depends
     """A dependency that refuses what can only be meant once: of two starts the last would count, unseen."""
-    fields = question.model_fields.items()
-    once = {name for name, field in fields if get_origin(field.annotation) is not list}
 
     # A dependency that is no coroutine is given to a thread, which takes longer than the check.
     async def check(request: Request) -> None:
-        given = Counter(name for name, _ in request.query_params.multi_items())
-        twice = sorted(name for name, times in given.items() if times > 1 and name in once)
-        if twice:
-            raise AskedTwice(f"Given more than once: {', '.join(twice)}. Give it once.")
+        _refuse_twice(question, [name for name, _ in request.query_params.multi_items()])
 
     checked: Callable[[Request], Awaitable[None]] = check
     return Depends(checked)
+
+
+def _refuse_twice(question: type[BaseModel], names: Sequence[str]) -> None:
+    if len(set(names)) == len(names):
+        return
+    once = question.model_fields.keys() - _lists_of(question)
+    twice = sorted(name for name, times in Counter(names).items() if times > 1 and name in once)
+    if twice:
+        raise AskedTwice(f"Given more than once: {', '.join(twice)}. Give it once.")
+
+
+@cache
+def _lists_of(question: type[BaseModel]) -> frozenset[str]:
+    """The parameters that may be given several times."""
+    return frozenset(name for name, field in question.model_fields.items() if get_origin(field.annotation) is list)
+
+
+def asked_in(request: Request, question: type[Asked]) -> Asked:
+    """The question in a URL, as FastAPI reads it. Raises `AskedTwice`, and what FastAPI raises for bad parameters."""
+    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    _refuse_twice(question, [name for name, _ in pairs])
+    lists = _lists_of(question)
+    # Most lists are not given: pydantic believes an empty one sooner than it copies a default.
+    given: dict[str, Any] = {name: [] for name in lists if not question.model_fields[name].default}
+    for name, value in pairs:
+        if name in lists:
+            given.setdefault(name, []).append(value)
+        else:
+            given[name] = value
+    try:
+        return question.model_validate(given)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in found]) from None

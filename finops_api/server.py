@@ -1,7 +1,10 @@
 """Running the application until it is told to stop."""
 
+import gc
+
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from finops_api.app import create_app
 from finops_api.observability import configure_logging
@@ -29,9 +32,18 @@ def run_server(dsn: str, settings: Settings, *, host: str, port: int) -> None:
             )
         log.warning("open without a key", host=host, why="API_TOKEN is not set; only this machine is served")
     _check_connections(dsn, settings)
+    listen(create_app(dsn, settings, host=host), host=host, port=port)
+
+
+def listen(app: FastAPI, *, host: str, port: int) -> None:
+    """Serve an application until SIGINT or SIGTERM."""
+    # What is there now stays. Python would look through all of it again and again for what could be let go of, which
+    # took a fifth of the CPU of an answer.
+    gc.collect()
+    gc.freeze()
     # One worker: replicas scale it, and metrics and pools stay those of one process.
     uvicorn.run(
-        create_app(dsn, settings, host=host),
+        app,
         host=host,
         port=port,
         log_config=None,

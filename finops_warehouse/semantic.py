@@ -5,6 +5,7 @@ may be added over days and members; every amount belongs to a currency, and no t
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from finops_warehouse.tables import CREDIT_TYPES, metadata
@@ -131,4 +132,9 @@ def dimension(name: str) -> Dimension:
 def table_for(dimensions: set[str]) -> str:
     """The smallest table that can be grouped and filtered by all of `dimensions`."""
     needed = {dimension(name).column for name in dimensions}
-    return next(t for t in READ_FROM if needed <= {column.name for column in metadata.tables[f"finops.{t}"].columns})
+    return next(table for table, columns in _columns_read_from().items() if needed <= columns)
+
+
+@cache
+def _columns_read_from() -> dict[str, frozenset[str]]:
+    return {table: frozenset(metadata.tables[f"finops.{table}"].columns.keys()) for table in READ_FROM}

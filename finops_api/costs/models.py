@@ -133,7 +133,8 @@ class CostQuery(Filtered):
         if self.compare and self.time_basis == "invoice_month":
             raise NothingToCompare("Invoices have no days to lay beside each other. Ask for granularity=invoice_month.")
         condition = self.condition()
-        members = {**(condition.members() if condition else {}), **self.filters()}
+        filters = self.filters()
+        members = {**(condition.members() if condition else {}), **filters}
         for measure in self.measure:
             refuse_what_does_not_add_up(str(measure), members)
         counted_end = end if self.include_unfinished else min(end, complete_through + timedelta(days=1))
@@ -142,7 +143,7 @@ class CostQuery(Filtered):
             raise NothingToCompare(f"The calendar has no {(counted_end - start).days} days before {start}.")
         if self.compare_start and date.max - self.compare_start < counted_end - start:
             raise NothingToCompare(f"The calendar has no {(counted_end - start).days} days after {self.compare_start}.")
-        return ResolvedQuery(self, start, end, counted_end, complete_through)
+        return ResolvedQuery(self, filters, start, end, counted_end, complete_through)
 
     def _days(self, complete_through: date) -> tuple[date, date]:
         if self.time_basis == "usage_day":
@@ -197,8 +198,22 @@ class CostQuestion(CostQuery):
 class ResolvedQuery:
     """A question whose days are known."""
 
-    def __init__(self, query: CostQuery, start: date, end: date, counted_end: date, complete_through: date) -> None:
+    def __init__(
+        self,
+        query: CostQuery,
+        filters: dict[str, list[str]],
+        start: date,
+        end: date,
+        counted_end: date,
+        complete_through: date,
+    ) -> None:
         self.query = query
+        self.filters = filters
+        """The members asked for, by dimension."""
+        self.groups = list(dict.fromkeys(map(str, query.group_by)))
+        """The dimensions grouped by, each once, in the order asked."""
+        self.measures = list(dict.fromkeys(map(str, query.measure)))
+        """The measures asked for, each once, in the order asked."""
         self.start = start
         self.end = end
         self.counted_end = counted_end
@@ -213,16 +228,6 @@ class ResolvedQuery:
         counted_end = end if self.query.include_unfinished else min(end, complete_end)
         self.read_days = (start, end, max(counted_end, start))
         self.counted_end = self.read_days[2]
-
-    @property
-    def groups(self) -> list[str]:
-        """The dimensions grouped by, each once, in the order asked."""
-        return list(dict.fromkeys(str(name) for name in self.query.group_by))
-
-    @property
-    def measures(self) -> list[str]:
-        """The measures asked for, each once, in the order asked."""
-        return list(dict.fromkeys(str(name) for name in self.query.measure))
 
     @property
     def previous(self) -> tuple[date, date]:

@@ -1,6 +1,7 @@
 """The answer to a cost question, always of one snapshot: rows, totals and their version are of one moment."""
 
 import json
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,22 +9,14 @@ from typing import Any
 from psycopg import sql
 
 from finops_api.costs import cursors, statements
-from finops_api.costs.models import MAX_ROWS, CostMeta, CostPage, ResolvedQuery, RestatedBy
-from finops_api.costs.statements import Shape, columns_of, shape_of, table_of, values_of
-from finops_api.database import SNAPSHOT, OneSnapshot, Statement
+from finops_api.costs.models import MAX_ROWS, CostMeta, ResolvedQuery, RestatedBy
+from finops_api.costs.statements import Shape, shape_of, table_of, values_of
+from finops_api.database import SNAPSHOT, OneSnapshot, Statement, Value
 from finops_api.errors import TooManyRows
 from finops_api.known import Known
 
 Kept = list[tuple[str, str]]
 """Currency and id of the members that an answer shows one by one."""
-
-PERIOD_NAMES = {
-    "daily": "usage_day",
-    "weekly": "week",
-    "monthly": "month",
-    "invoice_month": "invoice_month",
-    "total": None,
-}
 
 # Which usage days the charges of invoices are of: those that arrived, or that were ever served.
 INVOICED_DAYS = Statement.of(
@@ -50,27 +43,45 @@ VERSIONS = Statement.of(
 )
 
 
-async def costs(snapshot: OneSnapshot, asked: ResolvedQuery, known: Known) -> CostPage:
-    """The answer to a cost question. Raises `TooManyRows` rather than cut an answer short unseen."""
+async def costs(snapshot: OneSnapshot, asked: ResolvedQuery, known: Known) -> str:
+    """The answer to a cost question, a `CostPage` as JSON.
+
+    Raises `TooManyRows` rather than cut an answer short unseen.
+    """
     await settle_read_days(snapshot, asked)
     shape = shape_of(asked, table_of(asked.query))
     kept = await kept_members(snapshot, asked, shape)
-    state, offset = "", 0
     if asked.query.limit:
         state = await _state_of(snapshot, asked, shape.table)
         offset = cursors.position(asked.query, state)
-    items, totals, moves = await _read(snapshot, asked, shape, kept, asked.read_days, offset)
-    next_cursor = None
-    if asked.query.limit and len(items) > asked.query.limit:
-        items.pop()
-        next_cursor = cursors.cursor(asked.query, state, offset + len(items))
+        found = await _read(snapshot, asked, shape, kept, asked.read_days, offset)
+        items, next_cursor = found.items, None
+        if found.count > asked.query.limit:
+            items = _written(_read_again(items)[:-1])
+            next_cursor = cursors.cursor(asked.query, state, offset + asked.query.limit)
+        return _page(items, found.totals, _meta(asked, shape.table, known, found.moves, next_cursor))
+    found = await _read(snapshot, asked, shape, kept, asked.read_days, 0)
+    items, totals = found.items, found.totals
     if asked.query.compare:
         first, last = asked.previous
         # The members shown are those of the window itself, or a row would be compared with another selection.
-        before, totals_before, _ = await _read(snapshot, asked, shape, kept, (first, last, last), 0)
-        _put_beside(items, before, asked)
-        _put_beside(totals, totals_before, asked)
-    return CostPage(items=items, totals=totals, meta=_meta(asked, shape.table, known, moves, next_cursor))
+        before = await _read(snapshot, asked, shape, kept, (first, last, last), 0)
+        items = _beside(items, before.items, asked)
+        totals = _beside(totals, before.totals, asked)
+    return _page(items, totals, _meta(asked, shape.table, known, found.moves, None))
+
+
+def _page(items: str, totals: str, meta: CostMeta) -> str:
+    return f'{{"items":[{items}],"totals":[{totals}],"meta":{meta.model_dump_json()}}}'
+
+
+def _read_again(objects: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(f"[{objects}]")
+    return found
+
+
+def _written(objects: list[dict[str, Any]]) -> str:
+    return json.dumps(objects, ensure_ascii=False, separators=(",", ":"))[1:-1]
 
 
 async def settle_read_days(snapshot: OneSnapshot, asked: ResolvedQuery) -> None:
@@ -94,12 +105,24 @@ async def kept_members(snapshot: OneSnapshot, asked: ResolvedQuery, shape: Shape
     if asked.query.top is None:
         return None
     start, _, counted_end = asked.read_days
-    values = {**values_of(asked), "start": start, "counted_end": counted_end, "top": asked.query.top}
+    values: dict[str, Value] = {**values_of(asked), "start": start, "counted_end": counted_end, "top": asked.query.top}
     return [(currency, member) for currency, member in await snapshot.rows(statements.top(shape), values)]
 
 
 Moves = tuple[list[date], datetime | None, list[dict[str, str]]]
 """The days that moved, when the last of them did, and by how much in each currency."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the tables say of some days."""
+
+    count: int
+    """Of rows."""
+    items: str
+    """Rows as JSON, with commas between them."""
+    totals: str
+    moves: Moves
 
 
 async def _read(
@@ -109,53 +132,40 @@ async def _read(
     kept: Kept | None,
     days: tuple[date, date, date],
     offset: int,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Moves]:
+) -> Found:
     """Rows and totals of the days from the first to before the second; totals count those before the third."""
     start, end, counted_end = days
-    values = {
+    is_by_invoice = asked.query.time_basis == "invoice_month"
+    values: dict[str, Value] = {
         **values_of(asked),
         "start": start,
         "end": end,
         "counted_end": counted_end,
+        "complete_through": asked.complete_through,
+        "shown_start": asked.start if is_by_invoice else start,
+        "shown_end": asked.end if is_by_invoice else counted_end,
         "kept_currencies": [currency for currency, _ in kept or []],
         "kept_members": [member for _, member in kept or []],
         "limit": (asked.query.limit or MAX_ROWS) + 1,
         "offset": offset,
     }
-    shows_top = kept is not None
-    [(columns, totals, *moves)] = await snapshot.rows(statements.answer(shape, shows_top=shows_top), values)
-    if len(columns[0]) > MAX_ROWS and not asked.query.limit:
+    statement = statements.answer(shape, shows_top=kept is not None)
+    [(count, items, totals, days_moved, last_moved_at, by_currency)] = await snapshot.rows(statement, values)
+    if count > MAX_ROWS and not asked.query.limit:
         raise TooManyRows(
             f"The answer has more than {MAX_ROWS} rows. Page through it with limit, take a shorter window, or group by "
             "less."
         )
-    if asked.query.time_basis == "invoice_month":
-        start, counted_end = asked.start, asked.end
-    names = columns_of(shape, shows_top=shows_top)[1:]
-    items = [
-        {**_of_when(period, asked, start, counted_end), **dict(zip(names, values, strict=True))}
-        for period, *values in zip(*columns, strict=True)
-    ]
-    days_moved, last_moved_at, by_currency = moves
-    return items, totals, (days_moved, last_moved_at, by_currency)
+    return Found(count, items, totals, (days_moved, last_moved_at, by_currency))
 
 
-def _of_when(period: str | None, asked: ResolvedQuery, start: date, counted_end: date) -> dict[str, Any]:
-    """What a row says of its period, under the name it has at this granularity."""
-    name = PERIOD_NAMES[asked.query.granularity]
-    if name is None or period is None:
-        return {"start": start.isoformat(), "end": counted_end.isoformat()}
-    if name == "usage_day":
-        return {name: period, "estimated": period > asked.complete_through.isoformat()}
-    return {name: period}
-
-
-def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: ResolvedQuery) -> None:
+def _beside(objects: str, objects_before: str, asked: ResolvedQuery) -> str:
     """Give every row what the same members cost in the period before; a member that is gone gets a row of its own.
 
     A period without a row cost nothing: a day that is missing from either period is named in `meta`. Days that are
     still arriving have none to be compared with, and get null.
     """
+    now, before = _read_again(objects), _read_again(objects_before)
     shift = asked.start - asked.previous[0]
 
     def key(item: dict[str, Any], moved: timedelta) -> str:
@@ -182,6 +192,7 @@ def _put_beside(now: list[dict[str, Any]], before: list[dict[str, Any]], asked: 
         for measure in asked.measures:
             _compare(row, measure, gone[measure])
         now.append(row)
+    return _written(now)
 
 
 def _compare(item: dict[str, Any], measure: str, before: str | None) -> None:
@@ -217,7 +228,7 @@ def _meta(asked: ResolvedQuery, table: str, known: Known, moves: Moves, next_cur
         granularity=query.granularity,
         group_by=asked.groups,
         measures=asked.measures,
-        filters=query.filters(),
+        filters=asked.filters,
         where=query.condition(),
         time_basis=query.time_basis,
         table=table,

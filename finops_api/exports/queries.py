@@ -8,8 +8,8 @@ from psycopg import AsyncConnection, sql
 
 from finops_api.catalogue.queries import refuse_unknown
 from finops_api.costs.models import ResolvedQuery
-from finops_api.costs.queries import PERIOD_NAMES, meta_of, settle_read_days
-from finops_api.costs.statements import every_row, table_of
+from finops_api.costs.queries import meta_of, settle_read_days
+from finops_api.costs.statements import PERIOD_NAMES, every_row, table_of
 from finops_api.database import OneSnapshot, rows
 from finops_api.errors import NoSuchMonth, NotExported
 from finops_api.exports.formats import MONEY_DIGITS, Column, Kind

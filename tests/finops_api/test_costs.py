@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 
+from finops_api import database
 from finops_api.database import OneSnapshot
 from finops_api.known import Memory
 from finops_warehouse.database import connect_to
@@ -420,6 +421,54 @@ def test_what_was_asked_of_a_table_is_not_asked_again(
     # Other tests commit meanwhile, and snapshots are of the whole server.
     assert asked[0] == 1
     assert {0, 1} == set(asked)
+
+
+def test_more_shapes_of_questions_than_are_prepared(
+    spoilt: str, api_over: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those used longest ago are let go of."""
+    monkeypatch.setattr(database, "PREPARED_AT_MOST", 2)
+    client = api_over(spoilt, answers_kept_mb=0)
+    shapes = [{"window": "30d", "group_by": name, "granularity": "total"} for name in ("service", "project", "region")]
+    first = [costs(client, **shape)["items"] for shape in shapes]
+
+    for number in range(12):
+        assert costs(client, **shapes[number % 3])["items"] == first[number % 3]
+
+
+def test_what_was_prepared_may_be_gone(spoilt: str, api_over: Callable[..., httpx.Client]) -> None:
+    """After a transaction that was rolled back psycopg lets go of all that is prepared on its connection."""
+    client = api_over(spoilt, answers_kept_mb=0)
+    before = costs(client, window="7d")
+    with connect_to(spoilt, autocommit=True) as other:
+        for _ in range(3):
+            for _ in range(8):  # psycopg prepares what it is given six times
+                costs(client, window="7d")
+                other.execute("select pg_current_xact_id()")
+            assert client.get("/v1/costs", params={"window": "7d", "group_by": "no_such"}).status_code == 422
+            assert costs(client, window="7d") == before
+            assert costs(client, window="7d") == before
+
+
+NAMES = ['say "hello"', "back\\slash", "a\nb\tc\x01", "{}, [null]", "Größe 𝄞", "%s %(x)s $1", "</script>", "'; --", ""]
+
+
+def test_whatever_a_service_is_called_it_is_called_so(spoilt: str, api_over: Callable[..., httpx.Client]) -> None:
+    """Rows are put together as text: whatever is in a name, it stays within its quotes."""
+    with connect_to(spoilt, autocommit=True) as connection:
+        for number, name in enumerate(NAMES):
+            connection.execute(
+                "update finops.cost_by_service_daily set service_name = %s where service_id = "
+                "(select distinct service_id from finops.cost_by_service_daily order by 1 offset %s limit 1)",
+                [name, number],
+            )
+        held = connection.execute("select distinct service_id, service_name from finops.cost_by_service_daily")
+        called = {service or "(unattributed)": name for service, name in held}
+
+    answer = costs(api_over(spoilt), window="90d", granularity="total", group_by="service")
+
+    assert set(NAMES) <= set(called.values())
+    assert {item["service"]: item["service_name"] for item in answer["items"]} == called
 
 
 # -- what is not there

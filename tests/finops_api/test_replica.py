@@ -8,6 +8,7 @@ import pytest
 from helpers.road import Export, Road, charge
 from oidcserver.server import serving
 
+from finops_api.database import SNAPSHOT
 from finops_warehouse import users
 from finops_warehouse.database import connect_to, init_db
 from finops_warehouse.embedded import EmbeddedPostgres
@@ -68,6 +69,17 @@ def test_costs_are_served_from_a_replica_and_nothing_is_written_to_it(
     refused = api.put("/v1/invoices/A/202609/USD", json={"total": "10"})
     assert (refused.status_code, refused.json()["title"]) == (503, "ReadReplica")
     assert "primary" in refused.json()["detail"]
+
+
+def test_what_a_replica_shows_has_no_name(replica: Replica) -> None:
+    """Two moments of a replica may be told by the same transaction numbers: what was known at one is not held."""
+    shown = f"select {SNAPSHOT}".encode()
+    with connect_to(replica.dsn) as primary:
+        assert primary.execute(shown).fetchone() != (None,)
+    replica.follow()
+
+    with connect_to(replica.dsn) as connection:
+        assert connection.execute(shown).fetchone() == (None,)
 
 
 def test_a_replica_knows_who_is_signed_in_and_signs_nobody_in_or_out(
