@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -38,6 +39,7 @@ from finops_warehouse.settings import Settings, sqlalchemy_url
 ROUNDS = 5
 TIMEZONE = "America/Los_Angeles"
 DAY = date(2026, 10, 20)
+DAY_BEFORE = date(2026, 10, 19)
 TABLE = "acme.billing.gcp_billing_export_resource_v1_01A7C3"
 """What the test server calls the sample."""
 
@@ -70,15 +72,18 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[BillingSource]:
-    """The export behind the test server's Storage Read, which runs in a process of its own as Google's does."""
+def served(folder: Path) -> Iterator[Callable[[], BillingSource]]:
+    """What opens the export behind the test server's Storage Read, in a process of its own as Google's is."""
     tests = Path(__file__).resolve().parent.parent / "tests"
     command = [sys.executable, "-c", SERVE, TABLE, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tests) as server:
         assert server.stdout is not None
         rest, storage = server.stdout.readline().split()
-        yield open_source(
-            f"bigquery://{TABLE}?mode=storage", bigquery_api_endpoint=rest, bigquery_storage_endpoint=storage
+        yield partial(
+            open_source,
+            f"bigquery://{TABLE}?mode=storage",
+            bigquery_api_endpoint=rest,
+            bigquery_storage_endpoint=storage,
         )
         server.communicate()
 
@@ -94,37 +99,53 @@ def stream(dsn: str, file: Path, told: Connection) -> None:
             told.send("done")
 
 
+def load_day(dsn: str, opened: Callable[[], BillingSource], day: date, told: Connection) -> None:
+    """A process of its own: load a day each time it is told to, until it is told to end."""
+    source = opened()
+    with closing(connect_to(dsn, autocommit=True)) as connection:
+        told.send("ready")
+        while told.recv():
+            load(connection, source, [day])
+            told.send("done")
+
+
 @contextmanager
-def two_streams(dsn: str, charges: pa.Table, folder: Path) -> Iterator[Callable[[str], None]]:
-    """A function that copies `charges` into a table in two halves, by two processes at once."""
+def at_once(work: Callable[..., None], *shares: tuple[object, ...]) -> Iterator[Callable[[str], None]]:
+    """A function that has processes, one for each share of the work, do what they are told, and waits for all."""
     context = get_context("spawn")
-    half = charges.num_rows // 2
     processes, ends = [], []
-    for number, part in enumerate((charges.slice(0, half), charges.slice(half))):
-        file = folder / f"half {number}.arrow"
-        with pa.OSFile(str(file), "wb") as opened, pa.ipc.new_file(opened, part.schema) as writer:
-            writer.write_table(part)
+    for share in shares:
         here, there = context.Pipe()
-        process = context.Process(target=stream, args=(dsn, file, there))
+        process = context.Process(target=work, args=(*share, there))
         process.start()
         ends.append(here)
         processes.append(process)
 
-    def tell(table: str | None) -> None:
+    def tell(what: str | None) -> None:
         for end in ends:
-            end.send(table)
+            end.send(what)
 
-    def copy(table: str) -> None:
-        tell(table)
+    def do(what: str) -> None:
+        tell(what)
         for end in ends:
             end.recv()
 
     for end in ends:
         end.recv()
-    yield copy
+    yield do
     tell(None)
     for process in processes:
         process.join()
+
+
+def in_halves(charges: pa.Table, folder: Path) -> list[Path]:
+    """`charges` in two files, for two streams."""
+    half = charges.num_rows // 2
+    files = [folder / "first.arrow", folder / "second.arrow"]
+    for file, part in zip(files, (charges.slice(0, half), charges.slice(half)), strict=True):
+        with pa.OSFile(str(file), "wb") as opened, pa.ipc.new_file(opened, part.schema) as writer:
+            writer.write_table(part)
+    return files
 
 
 def load(connection: psycopg.Connection, source: BillingSource, days: list[date]) -> None:
@@ -161,12 +182,14 @@ def main(rows: int) -> None:
     with warehouse() as (connection, folder):
         dsn = warehouse_dsn(Settings(finops_home=folder))
         export = write_sample_export(
-            folder / "export", days=2, rows_per_day=rows, seed=1, last_export_day=DAY
+            folder / "export", days=3, rows_per_day=rows, seed=1, last_export_day=DAY
         )  # the first day of an export is no full one
         files = FilesSource(export.table_dir)
         ensure_month(connection, "raw_charges", DAY)
         with extracted_rows(files, DAY, TIMEZONE) as reader:
             charges = reader.read_all()
+        with extracted_rows(files, DAY_BEFORE, TIMEZONE) as reader:
+            rows_of_both = charges.num_rows + sum(batch.num_rows for batch in reader)
         connection.execute("create unlogged table finops.staged (like finops.raw_charges including defaults)")
         ready = folder / "ready.bin"
         ready.touch()
@@ -175,7 +198,13 @@ def main(rows: int) -> None:
         copy_batches(connection, "finops.raw_charges", charges.schema, iter(charges.to_batches(BATCH_ROWS)))
         connection.execute(f"copy (select {columns} from finops.raw_charges) to '{ready}' (format binary)")
 
-        with two_streams(dsn, charges, folder) as in_two, served(export.table_dir) as bigquery:
+        first, second = in_halves(charges, folder)
+        with (
+            served(export.table_dir) as opened,
+            at_once(stream, (dsn, first), (dsn, second)) as in_two,
+            at_once(load_day, (dsn, opened, DAY_BEFORE), (dsn, opened, DAY)) as load_both,
+        ):
+            bigquery = opened()
 
             def limit() -> None:
                 connection.execute(f"copy finops.raw_charges ({columns}) from '{ready}' (format binary)")
@@ -194,6 +223,7 @@ def main(rows: int) -> None:
                 "Arrow, two streams, staged for one transaction": (charges.num_rows, staged),
                 "a day of files, checked": (charges.num_rows, lambda: load(connection, files, [DAY])),
                 "a day of BigQuery, checked": (charges.num_rows, lambda: load(connection, bigquery, [DAY])),
+                "two days of BigQuery at once, checked": (rows_of_both, lambda: load_both("again")),
             }
             if importlib.util.find_spec("dlt"):
                 ways["dlt"] = (charges.num_rows, by_dlt(dsn, charges, folder))

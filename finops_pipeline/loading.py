@@ -1,9 +1,12 @@
 """Copying an export day into `raw_charges`: read and checked as a whole first, then replaced in one transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import duckdb
@@ -126,11 +129,20 @@ def copy_batches(
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
         sql.Identifier(*table.split(".")), sql.SQL(", ").join(map(sql.Identifier, schema.names))
     )
-    with connection.cursor().copy(statement) as stream:
-        stream.write(encoder.write_header())
-        for batch in batches:
-            stream.write(encoder.write_batch(batch))
+    parts = chain([encoder.write_header()], map(encoder.write_batch, batches))
+    with connection.cursor().copy(statement) as stream, closing(_made_ahead(parts)) as ahead:
+        for part in ahead:
+            stream.write(part)
         stream.write(encoder.finish())
+
+
+def _made_ahead(parts: Iterator[bytes]) -> Generator[bytes, None, None]:
+    """The same parts, each made while PostgreSQL takes the one before: it would wait while rows are named."""
+    with ThreadPoolExecutor(1, "copy") as thread:
+        coming = thread.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = thread.submit(next, parts, None)
+            yield part
 
 
 def _prove_raw_equals_source(

@@ -14,13 +14,24 @@ columns:
   credit_other: {description: "Credits of no type or of one not known yet", unit: billing_currency}
   row_hash: {description: "MD5 of all the row holds; equal rows are told apart by their occurrence"}
 */
-with source as (
+with checked as (
     select
         *,
-        concat_ws(
-            ', ', 'service ' || coalesce(service.description, service.id, '?'), 'SKU ' || coalesce(sku.description, sku.id, '?'),
-            'usage start ' || coalesce(usage_start_time::text, '?')
-        ) as charge
+
+        ---------- what no figure can be made of; the values are cast below only where they are sound
+        case
+            when not isfinite(cost) then 'cost is ' || cost
+            when len(list_filter(credits, lambda c: not isfinite(c.amount))) > 0
+                then 'credits.amount is ' || list_filter(credits, lambda c: not isfinite(c.amount))[1].amount
+            when not isfinite(cost_at_list) then 'cost_at_list is ' || cost_at_list
+            when usage_start_time is null then 'usage_start_time is NULL'
+            when export_time is null then 'export_time is NULL'
+            when billing_account_id is null then 'billing_account_id is NULL'
+            when not coalesce(regexp_full_match(invoice.month, '[0-9]{4}(0[1-9]|1[0-2])'), false)
+                then 'invoice.month is ' || coalesce(invoice.month, 'NULL')
+            when currency is null then 'currency is NULL'
+            when cost_type is null then 'cost_type is NULL'
+        end as fault
     from billing_export
 ),
 
@@ -28,27 +39,18 @@ exact as (
     select
         * exclude (cost, credits, cost_at_list, currency_conversion_rate),
 
-        ---------- money: a value no sum can hold is refused, with the row it stands in
-        case
-            when cost is null or isfinite(cost) then coalesce(cost, 0)::decimal(38, 9)
-            else error('cost is ' || cost || ' in a charge of ' || charge)
-        end as cost,
+        ---------- money
+        case when isfinite(cost) then cost::decimal(38, 9) else 0 end as cost,
         list_transform(credits, lambda c: struct_pack(
             name := c.name,
-            amount := case
-                when c.amount is null or isfinite(c.amount) then coalesce(c.amount, 0)::decimal(38, 9)
-                else error('credits.amount is ' || c.amount || ' in a charge of ' || charge)
-            end,
+            amount := case when isfinite(c.amount) then c.amount::decimal(38, 9) else 0 end,
             full_name := c.full_name,
             id := c.id,
             type := c.type
         )) as paid_by,
-        case
-            when cost_at_list is null or isfinite(cost_at_list) then cost_at_list::decimal(38, 9)
-            else error('cost_at_list is ' || cost_at_list || ' in a charge of ' || charge)
-        end as cost_at_list,
+        case when isfinite(cost_at_list) then cost_at_list::decimal(38, 9) end as cost_at_list,
         currency_conversion_rate::decimal(38, 9) as currency_conversion_rate
-    from source
+    from checked
 ),
 
 flattened as (
@@ -57,22 +59,23 @@ flattened as (
         $export_day::date as export_day,
 
         ---------- when
+        -- The one place that refuses: the charge is described for that alone, and not for every row.
         case
-            when usage_start_time is null then error('usage_start_time is NULL in a charge of ' || charge)
-            else (usage_start_time at time zone $billing_timezone)::date
+            when fault is null then (usage_start_time at time zone $billing_timezone)::date
+            else error(fault || ' in a charge of ' || concat_ws(
+                ', ', 'service ' || coalesce(service.description, service.id, '?'), 'SKU ' || coalesce(sku.description, sku.id, '?'),
+                'usage start ' || coalesce(usage_start_time::text, '?')
+            ))
         end as usage_day,
         usage_start_time,
         usage_end_time,
-        coalesce(export_time, error('export_time is NULL in a charge of ' || charge)::timestamptz) as export_time,
+        export_time,
 
         ---------- who pays
-        coalesce(billing_account_id, error('billing_account_id is NULL in a charge of ' || charge)) as billing_account_id,
-        case
-            when regexp_full_match(invoice.month, '[0-9]{4}(0[1-9]|1[0-2])') then invoice.month
-            else error('invoice.month is ' || coalesce(invoice.month, 'NULL') || ' in a charge of ' || charge)
-        end as invoice_month,
-        coalesce(currency, error('currency is NULL in a charge of ' || charge)) as billing_currency,
-        coalesce(cost_type, error('cost_type is NULL in a charge of ' || charge)) as cost_type,
+        billing_account_id,
+        invoice.month as invoice_month,
+        currency as billing_currency,
+        cost_type,
         invoice.publisher_type as invoice_publisher_type,
 
         ---------- for what

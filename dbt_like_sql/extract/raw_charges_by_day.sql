@@ -2,7 +2,8 @@
 description: >-
   What the hours of a usage day add up to, with EXTRACT_GRAIN=day. DuckDB runs this over the charges of one export day
   that were copied row by row; where the export is a BigQuery table, raw_charges_by_day.bigquery.sql has BigQuery itself
-  add them up, to the same last digit. `numbered` has the rows that raw_charges would have.
+  add them up, to the same last digit. `numbered` has the rows that raw_charges would have,
+  each with where it stands.
 grain: usage_day and all that tells charges apart but the hour; a commitment's charges stay alone
 partition: export_day
 dialect: duckdb
@@ -44,8 +45,8 @@ added_up as (
         max(export_time) as export_time,
         sum(cost) as cost,
         is_alone,
-        case when is_alone then row_hash end as only_hash,
-        case when is_alone then occurrence end as only_occurrence,
+        case when is_alone then file_index end as only_file,
+        case when is_alone then file_row_number end as only_row,
         -- A missing list cost stands for the cost: charges with and without one do not mix.
         cost_at_list is null as has_no_list_cost,
         cost_at_effective_price_default is null as has_no_default_cost,
@@ -73,7 +74,7 @@ added_up as (
 )
 
 select
-    * exclude (is_alone, only_hash, only_occurrence, has_no_list_cost, has_no_default_cost) replace (
+    * exclude (is_alone, only_file, only_row, has_no_list_cost, has_no_default_cost) replace (
         case when not is_alone then repeated_cost end as repeated_cost,
         case when is_alone then credits else to_json(list_filter([
             {'name': null::text, 'amount': credit_other, 'full_name': null::text, 'id': null::text, 'type': null},

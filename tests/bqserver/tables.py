@@ -16,7 +16,7 @@ from bqserver.sizes import leaf_sizes
 
 PSEUDO_COLUMNS = ("_PARTITIONTIME", "_PARTITIONDATE")
 
-_FileState = tuple[Path, int, int]
+FileState = tuple[Path, int, int]
 """A file as it is now: its size and its time of change say whether what is known of it still holds."""
 
 _TYPES = {
@@ -59,7 +59,7 @@ class StoredTable:
 
     def columns(self) -> dict[str, DuckDBPyType]:
         """Every column of any file, in order of first appearance: a BigQuery table has one schema."""
-        return _columns_of(tuple(_state(path) for partition in self.partitions() for path in partition.files))
+        return _columns_of(tuple(file_state(path) for partition in self.partitions() for path in partition.files))
 
     def schema(self) -> list[dict[str, Any]]:
         """The columns as tables.get answers them."""
@@ -73,7 +73,7 @@ class StoredTable:
         listed = []
         for partition_id, folder in sorted(folders.items()):
             if files := tuple(sorted(folder.glob("*.parquet"))):
-                rows = sum(_row_count(_state(path)) for path in files)
+                rows = sum(_row_count(file_state(path)) for path in files)
                 modified_us = max(path.stat().st_mtime_ns // 1000 for path in files)
                 modified = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=modified_us)
                 listed.append(Partition(partition_id, rows, modified, files))
@@ -153,18 +153,18 @@ def _selected(value: str, path: str, kind: DuckDBPyType, wanted: list[str]) -> s
     return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({fields}) END"
 
 
-def _state(path: Path) -> _FileState:
+def file_state(path: Path) -> FileState:
     status = path.stat()
     return path, status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=10_000)
-def _row_count(file: _FileState) -> int:
+def _row_count(file: FileState) -> int:
     return int(pq.read_metadata(file[0]).num_rows)
 
 
 @lru_cache(maxsize=1_000)
-def _columns_of(files: tuple[_FileState, ...]) -> dict[str, DuckDBPyType]:
+def _columns_of(files: tuple[FileState, ...]) -> dict[str, DuckDBPyType]:
     with duckdb.connect() as connection:
         relation = connection.read_parquet(
             [str(path) for path, _, _ in files], union_by_name=True, hive_partitioning=False
