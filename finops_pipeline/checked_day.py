@@ -135,6 +135,7 @@ def checked_day(
     with tempfile.TemporaryDirectory(prefix="finops-load-") as scratch_folder, closing(duckdb.connect()) as scratch:
         folder = Path(scratch_folder)
         scratch.execute("set timezone = 'UTC'")
+        scratch.execute("set enable_progress_bar = false")  # it draws one after two seconds, into logs as well
         scratch.execute(f"set memory_limit = '{memory_mb}MB'")
         scratch.execute(f"set threads = {THREADS}")
         scratch.execute("set preserve_insertion_order = false")  # a row is named by what it holds
