@@ -172,7 +172,7 @@ def test_an_outage_is_told_as_one_and_is_over_when_it_is(
 def test_who_waits_for_a_connection_in_vain_is_told_so(postgres: EmbeddedPostgres, url: str) -> None:
     """As many questions as run at once, that take long: the next one must not wait for them."""
     with connect_to(postgres.dsn) as locking:
-        locking.execute("lock table finops.usage_day_ledger in access exclusive mode")
+        locking.execute("lock table finops.cost_by_service_daily in access exclusive mode")
         load = Load(url, [ASKS_ANEW] * (FOR_QUESTIONS + 4))
         with load.going_on():
             _until(lambda: any(told.status == 503 for told in load.told))
