@@ -31,7 +31,7 @@ from finops_api.errors import (
     documented,
 )
 from finops_api.known import Memory, read
-from finops_api.questions import asked_in, each_once, within
+from finops_api.questions import asked_in, within
 from finops_warehouse.ledger import SETTLED
 
 router = APIRouter(prefix="/v1/costs", tags=["costs"])
@@ -49,7 +49,7 @@ class ReadAtOnce(APIRoute):
         async def handle(request: Request) -> Response:
             principal = await reader(request)
             pool = pool_of(request, principal)
-            answer: Response = await self.endpoint(asked_in(request, CostQuery), request, pool, principal, None)
+            answer: Response = await self.endpoint(asked_in(request, CostQuery), request, pool, principal)
             return answer
 
         return handle
@@ -61,13 +61,7 @@ REFUSALS = documented(
 )  # fmt: skip
 
 
-async def list_costs(
-    query: Annotated[CostQuery, Query()],
-    request: Request,
-    pool: Pool,
-    _: Reader,
-    __: Annotated[None, each_once(CostQuery)],
-) -> Response:
+async def list_costs(query: Annotated[CostQuery, Query()], request: Request, pool: Pool, _: Reader) -> Response:
     """Cost by day, week, month or as one total, by up to three dimensions.
 
     `end` is not included. Amounts are decimal strings; a row has one currency, and currencies are never added.
@@ -92,14 +86,16 @@ async def query_costs(question: CostQuestion, request: Request, pool: Pool, _: R
 async def _answer(query: CostQuery, request: Request, pool: ScopedPool) -> str:
     query = within(query, pool.scope)
     table, names = table_of(query), query.dimensions()
-    memory: Memory = request.app.state.memory
     if query.as_of is not None:
         await rows(pool, SETTLED)
+    # What somebody sees who sees some rows only is nothing to answer others by.
+    if query.as_of is not None or pool.scope.is_restricted:
         async with snapshot(pool) as moment:
             known = await read(moment, table, query.billing_account, query.as_of)
             await refuse_unknown(moment, names)
             return await costs(OneSnapshot(moment), query.resolved(known.complete_through), known)
-    held = None if pool.scope.is_restricted else memory.recall(table, query.billing_account, names)
+    memory: Memory = request.app.state.memory
+    held = memory.recall(table, query.billing_account, names)
     if held is not None:
         async with pool.connection() as connection:
             with suppress(Moved):

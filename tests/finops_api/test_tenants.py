@@ -10,6 +10,7 @@ from fastapi.routing import iter_route_contexts
 
 from finops_api import keyring
 from finops_api.app import create_app
+from finops_warehouse import keys
 from finops_warehouse.database import connect_to
 from finops_warehouse.row_scope import RowScope
 from finops_warehouse.settings import Settings
@@ -383,6 +384,38 @@ def test_what_is_kept_for_one_is_not_given_to_another(
     assert len({answer.text for answer in alone[:4]}) == 3
     assert number(api, 'finops_answers_total{from="kept"}') - kept == 9
     assert api.get(ALL[route]).status_code == 401
+
+
+def test_what_somebody_sees_in_part_is_nothing_to_answer_others_by(
+    spoilt: str, api_over: Callable[..., httpx.Client]
+) -> None:
+    """Europe does not see how long America's charges take, and America's days must not be complete by that."""
+    with connect_to(spoilt, autocommit=True) as connection:
+        connection.execute(
+            "insert into finops.account_completeness "
+            "(as_of_day, billing_account_id, after_days, days_learned_from, known_share) values (%s, %s, 9, 60, 1)",
+            ["2026-12-31", AMERICA],
+        )
+        of_europe, of_all = (
+            keys.create(connection, wanted, pepper=PEPPER.encode(), actor="tests")[1]
+            for wanted in (
+                keys.NewKey(name="europe", scopes=("read",), billing_accounts=(EUROPE,)),
+                keys.NewKey(name="all", scopes=("read",)),
+            )
+        )
+    api = api_over(spoilt, api_key_pepper=PEPPER, answers_kept_mb=0)
+
+    def complete_through(key: str) -> str:
+        asked = {"window": "7d", "billing_account": AMERICA}
+        answer = api.get("/v1/costs", params=asked, headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == 200, answer.text
+        through: str = answer.json()["meta"]["complete_through"]
+        return through
+
+    # Again and again: other tests commit meanwhile, and then nothing that is held is used.
+    told = [(complete_through(of_europe), complete_through(of_all)) for _ in range(10)]
+
+    assert {of_all for _, of_all in told} == {"2026-10-11"}
 
 
 def test_without_the_roles_a_restricted_key_sees_nothing(spoilt: str, api_over: Callable[..., httpx.Client]) -> None:
