@@ -94,6 +94,16 @@ class _InProcess(httpx.BaseTransport):
             assert time.monotonic() < until, "it listens and does not hear"
             await asyncio.sleep(0.001)
 
+    def prepared(self) -> list[int]:
+        """How many statements of questions are prepared on each connection that is free."""
+
+        async def count() -> list[int]:
+            connections = list(self._app.state.pool._pool)
+            asked = "select count(*) from pg_prepared_statements where name like 'finops%'"
+            return [(await (await one.execute(asked)).fetchone())[0] for one in connections]
+
+        return self._runner.run(count())
+
     def close(self) -> None:
         self._runner.run(self._stop())
         self._runner.close()

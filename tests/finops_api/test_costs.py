@@ -435,6 +435,9 @@ def test_more_shapes_of_questions_than_are_prepared(
     for number in range(12):
         assert costs(client, **shapes[number % 3])["items"] == first[number % 3]
 
+    prepared = client._transport.prepared()  # type: ignore[attr-defined]  # the client's of these tests
+    assert max(prepared) == 2
+
 
 def test_what_was_prepared_may_be_gone(spoilt: str, api_over: Callable[..., httpx.Client]) -> None:
     """After a transaction that was rolled back psycopg lets go of all that is prepared on its connection."""
