@@ -48,9 +48,9 @@ from benchmarks.rebuild import fill
 from benchmarks.serving import get, serving
 from benchmarks.warehouse import copy_rows, warehouse
 from finops_api.app import create_app
-from finops_api.database import OneSnapshot, Statement, Value
 from finops_api.observability import configure_logging
 from finops_api.server import listen
+from finops_api.snapshots import OneSnapshot, Statement, Value
 from finops_pipeline.rebuilding import rebuild_usage_day
 from finops_pipeline.sample_export import write_sample_export
 from finops_pipeline.sources.files import FilesSource

@@ -12,7 +12,8 @@ from datetime import date, datetime, timedelta
 from psycopg import AsyncConnection
 
 from finops_api.catalogue.queries import applied_rules, nothing_complete, refuse_others
-from finops_api.database import SNAPSHOT, rows
+from finops_api.database import rows
+from finops_api.snapshots import SNAPSHOT
 from finops_warehouse.freshness import (
     BEHIND,
     BEHIND_AS_OF,

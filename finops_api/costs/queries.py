@@ -11,9 +11,9 @@ from psycopg import sql
 from finops_api.costs import cursors, statements
 from finops_api.costs.models import MAX_ROWS, CostMeta, ResolvedQuery, RestatedBy
 from finops_api.costs.statements import Shape, shape_of, table_of, values_of
-from finops_api.database import SNAPSHOT, OneSnapshot, Statement, Value
 from finops_api.errors import TooManyRows
 from finops_api.known import Known
+from finops_api.snapshots import SNAPSHOT, OneSnapshot, Statement, Value
 
 Kept = list[tuple[str, str]]
 """Currency and id of the members that an answer shows one by one."""

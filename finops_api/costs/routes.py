@@ -12,7 +12,7 @@ from finops_api.catalogue.queries import refuse_unknown
 from finops_api.costs.models import CostPage, CostQuery, CostQuestion
 from finops_api.costs.queries import costs
 from finops_api.costs.statements import table_of
-from finops_api.database import Moved, OneSnapshot, ScopedPool, rows, snapshot
+from finops_api.database import ScopedPool, rows, snapshot
 from finops_api.errors import (
     AskedTwice,
     BadCursor,
@@ -32,6 +32,7 @@ from finops_api.errors import (
 )
 from finops_api.known import Memory, read
 from finops_api.questions import asked_in, within
+from finops_api.snapshots import Moved, OneSnapshot
 from finops_warehouse.ledger import SETTLED
 
 router = APIRouter(prefix="/v1/costs", tags=["costs"])

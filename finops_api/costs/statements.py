@@ -14,7 +14,7 @@ from typing import Any, cast
 from psycopg import sql
 
 from finops_api.costs.models import CostQuery, ResolvedQuery
-from finops_api.database import SNAPSHOT, Statement, Value
+from finops_api.snapshots import SNAPSHOT, Statement, Value
 from finops_warehouse.conditions import Put
 from finops_warehouse.members import member_filter, member_key
 from finops_warehouse.semantic import MEASURES, OTHER, Dimension, dimension, table_for

@@ -12,10 +12,11 @@ from pydantic import TypeAdapter
 from finops_api.catalogue.queries import last_complete_day, refuse_unknown
 from finops_api.costs.queries import kept_members
 from finops_api.costs.statements import shape_of
-from finops_api.database import OneSnapshot, rows
+from finops_api.database import rows
 from finops_api.errors import UnknownFigure
 from finops_api.evidence.models import CellInfo, ChargeInfo, ColumnStep, Evidence, EvidenceQuery, FormulaPart
 from finops_api.questions import refuse_what_does_not_add_up
+from finops_api.snapshots import OneSnapshot
 from finops_insights.facts import MINUS, Derived, Fact, FromCell, Stored, money, recomputed
 from finops_insights.recall import Asked, as_recall, recall_statement, sources_of
 from finops_warehouse import lineage

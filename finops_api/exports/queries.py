@@ -10,11 +10,12 @@ from finops_api.catalogue.queries import refuse_unknown
 from finops_api.costs.models import ResolvedQuery
 from finops_api.costs.queries import meta_of, settle_read_days
 from finops_api.costs.statements import PERIOD_NAMES, every_row, table_of
-from finops_api.database import OneSnapshot, rows
+from finops_api.database import rows
 from finops_api.errors import NoSuchMonth, NotExported
 from finops_api.exports.formats import MONEY_DIGITS, Column, Kind
 from finops_api.exports.models import CostExportQuery, FocusExportQuery
 from finops_api.known import read
+from finops_api.snapshots import OneSnapshot
 from finops_warehouse.focus.view import VIEW
 from finops_warehouse.semantic import MEASURES, dimension
 

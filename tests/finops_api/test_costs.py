@@ -10,9 +10,9 @@ import httpx
 import psycopg
 import pytest
 
-from finops_api import database
-from finops_api.database import OneSnapshot
+from finops_api import snapshots
 from finops_api.known import Memory
+from finops_api.snapshots import OneSnapshot
 from finops_warehouse.database import connect_to
 from finops_warehouse.semantic import DIMENSIONS, MEASURES, READ_FROM
 from finops_warehouse.tables import CREDIT_COLUMNS
@@ -427,7 +427,7 @@ def test_more_shapes_of_questions_than_are_prepared(
     spoilt: str, api_over: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those used longest ago are let go of."""
-    monkeypatch.setattr(database, "PREPARED_AT_MOST", 2)
+    monkeypatch.setattr(snapshots, "PREPARED_AT_MOST", 2)
     client = api_over(spoilt, answers_kept_mb=0)
     shapes = [{"window": "30d", "group_by": name, "granularity": "total"} for name in ("service", "project", "region")]
     first = [costs(client, **shape)["items"] for shape in shapes]

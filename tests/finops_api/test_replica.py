@@ -8,7 +8,7 @@ import pytest
 from helpers.road import Export, Road, charge
 from oidcserver.server import serving
 
-from finops_api.database import SNAPSHOT
+from finops_api.snapshots import SNAPSHOT
 from finops_warehouse import users
 from finops_warehouse.database import connect_to, init_db
 from finops_warehouse.embedded import EmbeddedPostgres
