@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
@@ -50,7 +50,7 @@ from benchmarks.warehouse import copy_rows, warehouse
 from finops_api.app import create_app
 from finops_api.observability import configure_logging
 from finops_api.server import listen
-from finops_api.snapshots import OneSnapshot, Statement, Value
+from finops_api.snapshots import Bound, OneSnapshot
 from finops_pipeline.rebuilding import rebuild_usage_day
 from finops_pipeline.sample_export import write_sample_export
 from finops_pipeline.sources.files import FilesSource
@@ -351,11 +351,11 @@ class Recording(psycopg.AsyncClientCursor[Any]):
         return await super().execute(query, params, **kwargs)
 
 
-async def noted_rows(snapshot: OneSnapshot, statement: Statement, values: Mapping[str, Value]) -> list[tuple[Any, ...]]:
+async def noted_rows(snapshot: OneSnapshot, asked: Bound) -> list[tuple[Any, ...]]:
     """What goes past cursors, noted as well."""
-    written = [sql.Literal(values[name]).as_string() for name in statement.parameters]
-    Recording.noted.append(re.sub(r"\$(\d+)", lambda found: written[int(found[1]) - 1], statement.text.decode()))
-    return await rows_of_a_snapshot(snapshot, statement, values)
+    written = [sql.Literal(value).as_string() for value in asked.values]
+    Recording.noted.append(re.sub(r"\$(\d+)", lambda found: written[int(found[1]) - 1], asked.statement.text.decode()))
+    return await rows_of_a_snapshot(snapshot, asked)
 
 
 async def statements(dsn: str, folder: Path, paths: Sequence[str]) -> list[list[str]]:

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 import psycopg
 from fastapi import Depends, FastAPI, Request
@@ -19,7 +19,7 @@ from starlette.types import Scope
 from finops_api.database import ScopedPool
 from finops_api.errors import LacksScope, NotAllowed, NotFromOurPage, NotSignedIn, OutOfScope
 from finops_api.journal import Journal
-from finops_api.keyring import KeyRing
+from finops_api.keyring import KeyRing, KnownKey
 from finops_api.limiting import Cost, Limits, network_of
 from finops_api.observability import request_id
 from finops_api.sessions import KnownSession, SessionRing, session_token
@@ -80,9 +80,7 @@ def reader_of(app: FastAPI) -> Callable[[Scope], Awaitable[str | None]]:
             return str(EVERY_ROW)
         keys: KeyRing = app.state.keys
         kind, _, token = given.partition(b" ")
-        if kind.lower() == b"bearer" and (key := await keys.find(token.decode("latin-1"))) is not None:
-            journal: Journal = app.state.journal
-            journal.used(key.key_id)
+        if kind.lower() == b"bearer" and (key := await _key(app, scope, token.decode("latin-1"))) is not None:
             return str(key.rows) if "read" in key.scopes else None
         if settings.signs_people_in:
             sessions: SessionRing = app.state.sessions
@@ -98,6 +96,19 @@ def reader_of(app: FastAPI) -> Callable[[Scope], Awaitable[str | None]]:
     return rows_of
 
 
+async def _key(app: FastAPI, scope: Scope, token: str) -> KnownKey | None:
+    """The key that was sent with a request, looked for once in each: what is kept asks, and then the route."""
+    sought, found = scope.get("finops.key", (None, None))
+    if sought != token:
+        keys: KeyRing = app.state.keys
+        found = await keys.find(token)
+        scope["finops.key"] = (token, found)
+        if found is not None:
+            journal: Journal = app.state.journal
+            journal.used(found.key_id)
+    return cast("KnownKey | None", found)
+
+
 async def _principal(
     request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
@@ -108,9 +119,7 @@ async def _principal(
         token.encode(), settings.api_token.get_secret_value().encode()
     ):
         return OF_THE_DEPLOYMENT
-    if (key := await keys.find(token)) is not None:
-        journal: Journal = request.app.state.journal
-        journal.used(key.key_id)
+    if (key := await _key(request.app, request.scope, token)) is not None:
         return Principal(f"key {key.name}", key.scopes, key.rows, key.key_id, key.expires_at)
     if given is None and settings.signs_people_in and (session := await _signed_in(request)) is not None:
         return principal_of(session)

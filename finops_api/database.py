@@ -96,8 +96,12 @@ class ScopedPool:
         """A connection that sees every row. Raises `OutOfScope` for whoever does not."""
         if self.scope.is_restricted:
             raise OutOfScope("You see some billing accounts or projects only, and this is about all of them.")
-        async with self._connections.connection() as connection:
+        # Not `connection()`, which commits as well: each of these statements is a transaction of its own.
+        connection = await self._connections.getconn()
+        try:
             yield connection
+        finally:
+            await self._connections.putconn(connection)
 
     @asynccontextmanager
     async def aside(self) -> AsyncIterator[AsyncConnection]:

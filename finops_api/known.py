@@ -59,10 +59,11 @@ KNOWN_AS_OF = _KNOWN.format(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Known:
     """A table as one snapshot shows it."""
 
+    table: str
     snapshot: str | None
     """None where it has no name that tells it from every other."""
     complete_through: date
@@ -103,7 +104,7 @@ async def read(connection: AsyncConnection, table: str, accounts: list[str], as_
     [(snapshot, complete, version, first, last, gaps, behind, rules)] = await rows(connection, statement, parameters)
     if complete is None:
         raise nothing_complete(as_of)
-    return Known(snapshot, complete, version, first, last, tuple(gaps), tuple(behind), rules)
+    return Known(table, snapshot, complete, version, first, last, tuple(gaps), tuple(behind), rules)
 
 
 class Memory:

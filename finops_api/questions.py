@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Self, TypeVar, get_origin
 from urllib.parse import parse_qsl
 
@@ -165,8 +165,22 @@ def _lists_of(question: type[BaseModel]) -> frozenset[str]:
 
 
 def asked_in(request: Request, question: type[Asked]) -> Asked:
-    """The question in a URL, as FastAPI reads it. Raises `AskedTwice`, and what FastAPI raises for bad parameters."""
-    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    """The question in a URL, as FastAPI reads it. Raises `AskedTwice`, and what FastAPI raises for bad parameters.
+
+    Whoever asks the same again is given the same object: nobody changes one.
+    """
+    text: bytes = request.scope["query_string"]
+    read: Callable[[type[Asked], bytes], Asked] = _held if len(text) <= LONGEST_HELD else _read
+    return read(question, text)
+
+
+URLS_HELD = 1000
+LONGEST_HELD = 2000
+"""Bytes. With the number of them it bounds what strangers can have us hold."""
+
+
+def _read(question: type[Asked], text: bytes) -> Asked:
+    pairs = parse_qsl(text.decode("latin-1"), keep_blank_values=True)
     _refuse_twice(question, [name for name, _ in pairs])
     lists = _lists_of(question)
     # Most lists are not given: pydantic believes an empty one sooner than it copies a default.
@@ -181,3 +195,6 @@ def asked_in(request: Request, question: type[Asked]) -> Asked:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         raise RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in found]) from None
+
+
+_held = lru_cache(URLS_HELD)(_read)

@@ -5,9 +5,10 @@ They are made once for many questions and prepared here, so that a question is o
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from itertools import count
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -47,6 +48,23 @@ class Statement:
         ).encode()
         return cls(text, tuple(numbers))
 
+    def given(self, values: Mapping[str, "Value"]) -> "Bound":
+        """It with what it is to be asked about."""
+        return Bound(self, [values[name] for name in self.parameters])
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A statement and its values, which may be sent many times."""
+
+    statement: Statement
+    values: "list[Value]"
+
+    @cached_property
+    def written(self) -> "list[bytes | None]":
+        """The values as PostgreSQL reads them."""
+        return [_written(value) for value in self.values]
+
 
 Value = str | int | date | datetime | list[str] | None
 """What a statement can be given; its SQL says of which type each is."""
@@ -85,31 +103,27 @@ class OneSnapshot:
         self._connection = connection
         self._name = name
 
-    async def rows(self, statement: Statement, values: Mapping[str, Value]) -> list[tuple[Any, ...]]:
+    async def rows(self, asked: Bound) -> list[tuple[Any, ...]]:
         """The rows without their first column. Raises `Moved` where they are of another snapshot."""
-        given = [values[name] for name in statement.parameters]
         if self._name is None:
             cursor = AsyncRawCursor(self._connection)
-            await cursor.execute(statement.text, given)
+            await cursor.execute(asked.statement.text, asked.values)
             return [row[1:] for row in await cursor.fetchall()]
-        found = await _rows_at_once(self._connection, statement, given)
+        found = await _rows_at_once(self._connection, asked)
         if not found or found[0][0] != self._name:
             raise Moved
         return [row[1:] for row in found]
 
 
-async def _rows_at_once(
-    connection: AsyncConnection, statement: Statement, given: Sequence[Value]
-) -> list[tuple[Any, ...]]:
+async def _rows_at_once(connection: AsyncConnection, asked: Bound) -> list[tuple[Any, ...]]:
     """What a cursor of psycopg gives outside of transactions, in half its time: to it nothing is ever the same."""
-    written = [_written(value) for value in given]
     async with connection.lock:
         try:
-            result = await connection.wait(_executed(connection, statement, written))
+            result = await connection.wait(_executed(connection, asked))
         except errors.InvalidSqlStatementName:
             # After a transaction was rolled back psycopg has the connection let go of all that was prepared.
             _prepared.pop(connection, None)
-            result = await connection.wait(_executed(connection, statement, written))
+            result = await connection.wait(_executed(connection, asked))
     loading = Transformer(connection)
     loading.set_pgresult(result)
     return loading.load_rows(0, result.ntuples, tuple)
@@ -120,8 +134,9 @@ _prepared: WeakKeyDictionary[AsyncConnection, OrderedDict[bytes, bytes]] = WeakK
 _numbers = count()
 
 
-def _executed(connection: AsyncConnection, statement: Statement, written: list[bytes | None]) -> PQGen[PGresult]:
+def _executed(connection: AsyncConnection, asked: Bound) -> PQGen[PGresult]:
     pgconn = connection.pgconn
+    statement = asked.statement
     names = _prepared.setdefault(connection, OrderedDict())
     name = names.get(statement.text)
     if name is None:
@@ -135,7 +150,7 @@ def _executed(connection: AsyncConnection, statement: Statement, written: list[b
         yield from _result(connection)
         names[statement.text] = name
     names.move_to_end(statement.text)
-    pgconn.send_query_prepared(name, written)
+    pgconn.send_query_prepared(name, asked.written)
     return (yield from _result(connection))
 
 

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from finops_api.errors import EmptyWindow, NothingToCompare, TooManyGroups, WindowTooLong
 from finops_api.questions import Day, Filtered, Member, Moment, refuse_what_does_not_add_up
@@ -102,6 +102,8 @@ class CostQuery(Filtered):
             raise ValueError("give start and end (end is not included), or window")
         return self
 
+    _resolved: "ResolvedQuery | None" = PrivateAttr(None)
+
     def condition(self) -> Condition | None:
         """What charges have to be beyond the filters; a URL cannot say it."""
         return None
@@ -119,6 +121,13 @@ class CostQuery(Filtered):
 
     def resolved(self, complete_through: date) -> "ResolvedQuery":
         """The question with its days settled. Raises a `BadQuestion` when it has no answer."""
+        held = self._resolved
+        # A copy of a question that says something else has brought along what the original was resolved to.
+        if held is None or held.query is not self or held.complete_through != complete_through:
+            held = self._resolved = self._resolve(complete_through)
+        return held
+
+    def _resolve(self, complete_through: date) -> "ResolvedQuery":
         start, end = self._days(complete_through)
         if start >= end:
             raise EmptyWindow(f"No day lies from {start} to {end}: end is not included, so it must be after start.")
@@ -196,7 +205,7 @@ class CostQuestion(CostQuery):
 
 
 class ResolvedQuery:
-    """A question whose days are known."""
+    """A question whose days are known. One that is asked again is the same object, and never changed."""
 
     def __init__(
         self,
@@ -222,12 +231,13 @@ class ResolvedQuery:
         self.read_days = (start, end, counted_end)
         """The usage days that are read, and the end of what totals hold. Of invoices, those their charges are of."""
 
-    def reads_usage_days(self, start: date, end: date) -> None:
-        """Read these usage days, not those of the calendar months asked for."""
+    def over_usage_days(self, start: date, end: date) -> "ResolvedQuery":
+        """The question that reads these usage days, not those of the calendar months asked for."""
         complete_end = self.complete_through + timedelta(days=1)
-        counted_end = end if self.query.include_unfinished else min(end, complete_end)
-        self.read_days = (start, end, max(counted_end, start))
-        self.counted_end = self.read_days[2]
+        counted_end = max(end if self.query.include_unfinished else min(end, complete_end), start)
+        settled = ResolvedQuery(self.query, self.filters, self.start, self.end, counted_end, self.complete_through)
+        settled.read_days = (start, end, counted_end)
+        return settled
 
     @property
     def previous(self) -> tuple[date, date]:

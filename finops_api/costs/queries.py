@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from psycopg import sql
 
@@ -13,7 +14,7 @@ from finops_api.costs.models import MAX_ROWS, CostMeta, ResolvedQuery, RestatedB
 from finops_api.costs.statements import Shape, shape_of, table_of, values_of
 from finops_api.errors import TooManyRows
 from finops_api.known import Known
-from finops_api.snapshots import SNAPSHOT, OneSnapshot, Statement, Value
+from finops_api.snapshots import SNAPSHOT, Bound, OneSnapshot, Statement, Value
 
 Kept = list[tuple[str, str]]
 """Currency and id of the members that an answer shows one by one."""
@@ -48,31 +49,35 @@ async def costs(snapshot: OneSnapshot, asked: ResolvedQuery, known: Known) -> st
 
     Raises `TooManyRows` rather than cut an answer short unseen.
     """
-    await settle_read_days(snapshot, asked)
-    shape = shape_of(asked, table_of(asked.query))
+    asked = await settled(snapshot, asked)
+    query = asked.query
+    if not query.top and not query.limit and not query.compare:
+        found = await _read(snapshot, asked, _all_of(asked))
+        return _page(found.items, found.totals, _meta_of_all(asked, known, found.moves))
+    shape = shape_of(asked, table_of(query))
     kept = await kept_members(snapshot, asked, shape)
-    if asked.query.limit:
+    if query.limit:
         state = await _state_of(snapshot, asked, shape.table)
-        offset = cursors.position(asked.query, state)
-        found = await _read(snapshot, asked, shape, kept, asked.read_days, offset)
+        offset = cursors.position(query, state)
+        found = await _read(snapshot, asked, _some_of(asked, shape, kept, asked.read_days, offset))
         items, next_cursor = found.items, None
-        if found.count > asked.query.limit:
+        if found.count > query.limit:
             items = _written(_read_again(items)[:-1])
-            next_cursor = cursors.cursor(asked.query, state, offset + asked.query.limit)
-        return _page(items, found.totals, _meta(asked, shape.table, known, found.moves, next_cursor))
-    found = await _read(snapshot, asked, shape, kept, asked.read_days, 0)
+            next_cursor = cursors.cursor(query, state, offset + query.limit)
+        return _page(items, found.totals, _meta(asked, known, found.moves, next_cursor).model_dump_json())
+    found = await _read(snapshot, asked, _some_of(asked, shape, kept, asked.read_days))
     items, totals = found.items, found.totals
-    if asked.query.compare:
+    if query.compare:
         first, last = asked.previous
         # The members shown are those of the window itself, or a row would be compared with another selection.
-        before = await _read(snapshot, asked, shape, kept, (first, last, last), 0)
+        before = await _read(snapshot, asked, _some_of(asked, shape, kept, (first, last, last)))
         items = _beside(items, before.items, asked)
         totals = _beside(totals, before.totals, asked)
-    return _page(items, totals, _meta(asked, shape.table, known, found.moves, None))
+    return _page(items, totals, _meta(asked, known, found.moves, None).model_dump_json())
 
 
-def _page(items: str, totals: str, meta: CostMeta) -> str:
-    return f'{{"items":[{items}],"totals":[{totals}],"meta":{meta.model_dump_json()}}}'
+def _page(items: str, totals: str, meta: str) -> str:
+    return f'{{"items":[{items}],"totals":[{totals}],"meta":{meta}}}'
 
 
 def _read_again(objects: str) -> list[dict[str, Any]]:
@@ -84,19 +89,18 @@ def _written(objects: list[dict[str, Any]]) -> str:
     return json.dumps(objects, ensure_ascii=False, separators=(",", ":"))[1:-1]
 
 
-async def settle_read_days(snapshot: OneSnapshot, asked: ResolvedQuery) -> None:
-    """Of invoices, read the usage days that their charges are of; to be awaited before anything is read."""
+async def settled(snapshot: OneSnapshot, asked: ResolvedQuery) -> ResolvedQuery:
+    """The question with the days that are to be read; of invoices, the usage days that their charges are of."""
     if asked.query.time_basis != "invoice_month":
-        return
+        return asked
     statement = INVOICED_DAYS_AS_OF if asked.query.as_of else INVOICED_DAYS
-    [(first, last)] = await snapshot.rows(statement, values_of(asked))
-    if first is not None:
-        asked.reads_usage_days(first, last + timedelta(days=1))
+    [(first, last)] = await snapshot.rows(statement.given(values_of(asked)))
+    return asked if first is None else asked.over_usage_days(first, last + timedelta(days=1))
 
 
 async def _state_of(snapshot: OneSnapshot, asked: ResolvedQuery, table: str) -> str:
     """What the rows of a table are at this moment: another one after every build of any of its days."""
-    [(versions,)] = await snapshot.rows(VERSIONS, {"table": table})
+    [(versions,)] = await snapshot.rows(VERSIONS.given({"table": table}))
     return f"{table} {versions} {asked.complete_through}"
 
 
@@ -106,11 +110,11 @@ async def kept_members(snapshot: OneSnapshot, asked: ResolvedQuery, shape: Shape
         return None
     start, _, counted_end = asked.read_days
     values: dict[str, Value] = {**values_of(asked), "start": start, "counted_end": counted_end, "top": asked.query.top}
-    return [(currency, member) for currency, member in await snapshot.rows(statements.top(shape), values)]
+    return [(currency, member) for currency, member in await snapshot.rows(statements.top(shape).given(values))]
 
 
-Moves = tuple[list[date], datetime | None, list[dict[str, str]]]
-"""The days that moved, when the last of them did, and by how much in each currency."""
+Moves = list[dict[str, Any]] | None
+"""The days that moved, by how much in each currency, and when the last of them did, in a row each; None of nothing."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +129,10 @@ class Found:
     moves: Moves
 
 
-async def _read(
-    snapshot: OneSnapshot,
-    asked: ResolvedQuery,
-    shape: Shape,
-    kept: Kept | None,
-    days: tuple[date, date, date],
-    offset: int,
-) -> Found:
-    """Rows and totals of the days from the first to before the second; totals count those before the third."""
+def _some_of(
+    asked: ResolvedQuery, shape: Shape, kept: Kept | None, days: tuple[date, date, date], offset: int = 0
+) -> Bound:
+    """What gives rows and totals of the days from the first to before the second; totals count those to the third."""
     start, end, counted_end = days
     is_by_invoice = asked.query.time_basis == "invoice_month"
     values: dict[str, Value] = {
@@ -149,14 +148,29 @@ async def _read(
         "limit": (asked.query.limit or MAX_ROWS) + 1,
         "offset": offset,
     }
-    statement = statements.answer(shape, shows_top=kept is not None)
-    [(count, items, totals, days_moved, last_moved_at, by_currency)] = await snapshot.rows(statement, values)
+    return statements.answer(shape, shows_top=kept is not None).given(values)
+
+
+_bound: WeakKeyDictionary[ResolvedQuery, Bound] = WeakKeyDictionary()
+
+
+def _all_of(asked: ResolvedQuery) -> Bound:
+    """What gives every row of a question, and totals; worked out once for as long as somebody holds the question."""
+    bound = _bound.get(asked)
+    if bound is None:
+        shape = shape_of(asked, table_of(asked.query))
+        bound = _bound[asked] = _some_of(asked, shape, None, asked.read_days)
+    return bound
+
+
+async def _read(snapshot: OneSnapshot, asked: ResolvedQuery, bound: Bound) -> Found:
+    [(count, items, totals, moves)] = await snapshot.rows(bound)
     if count > MAX_ROWS and not asked.query.limit:
         raise TooManyRows(
             f"The answer has more than {MAX_ROWS} rows. Page through it with limit, take a shorter window, or group by "
             "less."
         )
-    return Found(count, items, totals, (days_moved, last_moved_at, by_currency))
+    return Found(count, items, totals, moves)
 
 
 def _beside(objects: str, objects_before: str, asked: ResolvedQuery) -> str:
@@ -207,21 +221,34 @@ def _compare(item: dict[str, Any], measure: str, before: str | None) -> None:
             item[f"change_percent_{measure}"] = format(percent.quantize(Decimal("0.01")), "f")
 
 
-async def meta_of(snapshot: OneSnapshot, asked: ResolvedQuery, table: str, known: Known) -> CostMeta:
-    """How far an answer from this table can be trusted, when nothing else of it is read."""
+async def meta_of(snapshot: OneSnapshot, asked: ResolvedQuery, known: Known) -> CostMeta:
+    """How far an answer can be trusted, when nothing else of it is read."""
     start, end, _ = asked.read_days
-    [moves] = await snapshot.rows(statements.RESTATED, {**values_of(asked), "start": start, "end": end})
-    days_moved, last_moved_at, by_currency = moves
-    return _meta(asked, table, known, (days_moved, last_moved_at, by_currency), None)
+    [(moves,)] = await snapshot.rows(statements.RESTATED.given({**values_of(asked), "start": start, "end": end}))
+    return _meta(asked, known, moves, None)
 
 
-def _meta(asked: ResolvedQuery, table: str, known: Known, moves: Moves, next_cursor: str | None) -> CostMeta:
+_written_last: WeakKeyDictionary[ResolvedQuery, tuple[Known, str]] = WeakKeyDictionary()
+"""What was said of each question while nothing of it had moved, and what was known of its table then."""
+
+
+def _meta_of_all(asked: ResolvedQuery, known: Known, moves: Moves) -> str:
+    if moves is not None:
+        return _meta(asked, known, moves, None).model_dump_json()
+    of_then, text = _written_last.get(asked, (None, ""))
+    if of_then is not known:
+        text = _meta(asked, known, None, None).model_dump_json()
+        _written_last[asked] = (known, text)
+    return text
+
+
+def _meta(asked: ResolvedQuery, known: Known, moves: Moves, next_cursor: str | None) -> CostMeta:
     query = asked.query
     start, end, _ = asked.read_days
     previous_start, previous_end = asked.previous if query.compare else (None, None)
     compared = [asked.previous] if query.compare else []
     counted_through = asked.counted_end - timedelta(days=1)
-    restated_days, last_restated_at, restated_by = moves
+    restated_days, restated_by, last_restated_at = _told(moves)
     return CostMeta(
         start=asked.start,
         end=asked.end,
@@ -231,7 +258,7 @@ def _meta(asked: ResolvedQuery, table: str, known: Known, moves: Moves, next_cur
         filters=asked.filters,
         where=query.condition(),
         time_basis=query.time_basis,
-        table=table,
+        table=known.table,
         data_version=known.version,
         complete_through=asked.complete_through,
         counted_through=counted_through if counted_through >= asked.start else None,
@@ -240,10 +267,23 @@ def _meta(asked: ResolvedQuery, table: str, known: Known, moves: Moves, next_cur
         restated=bool(restated_days),
         restated_days=restated_days,
         last_restated_at=last_restated_at,
-        restated_by=[RestatedBy(**each) for each in restated_by],
+        restated_by=restated_by,
         as_of=query.as_of,
         behind_days=known.behind_days(start, end),
         previous_start=previous_start,
         previous_end=previous_end,
         next_cursor=next_cursor,
     )
+
+
+def _told(moves: Moves) -> tuple[list[date], list[RestatedBy], datetime | None]:
+    """The days that moved, by how much each currency did, and when the last of them did."""
+    days, by_currency, last = [], [], None
+    for move in moves or []:
+        if (day := move["usage_day"]) is not None:
+            days.append(date.fromisoformat(day))
+        elif (currency := move["billing_currency"]) is not None:
+            by_currency.append(RestatedBy(billing_currency=currency, billed_cost_change=move["billed_cost_change"]))
+        else:
+            last = datetime.fromisoformat(move["last_restated_at"])
+    return sorted(days), sorted(by_currency, key=lambda each: each.billing_currency), last

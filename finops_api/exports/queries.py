@@ -8,7 +8,7 @@ from psycopg import AsyncConnection, sql
 
 from finops_api.catalogue.queries import refuse_unknown
 from finops_api.costs.models import ResolvedQuery
-from finops_api.costs.queries import meta_of, settle_read_days
+from finops_api.costs.queries import meta_of, settled
 from finops_api.costs.statements import PERIOD_NAMES, every_row, table_of
 from finops_api.database import rows
 from finops_api.errors import NoSuchMonth, NotExported
@@ -44,10 +44,9 @@ async def costs_export(moment: AsyncConnection, query: CostExportQuery) -> Expor
     table = table_of(query)
     known = await read(moment, table, query.billing_account, query.as_of)
     await refuse_unknown(moment, query.dimensions())
-    asked = query.resolved(known.complete_through)
     snapshot = OneSnapshot(moment)
-    await settle_read_days(snapshot, asked)
-    meta = await meta_of(snapshot, asked, table, known)
+    asked = await settled(snapshot, query.resolved(known.complete_through))
+    meta = await meta_of(snapshot, asked, known)
     select, parameters = every_row(asked, table)
     period = _period(asked)
     named = {column.name for column, _ in period}  # by invoice month and grouped by it: the two are one

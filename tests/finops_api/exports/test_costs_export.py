@@ -129,7 +129,8 @@ def test_more_rows_than_one_answer_holds(api: httpx.Client, monkeypatch: pytest.
     found = csv_rows(export(api, "csv", asked).text)
 
     monkeypatch.setattr(queries, "MAX_ROWS", 10**6)
-    items = api.get("/v1/costs", params=asked).json()["items"]
+    # In another word, for what the same words ask was settled before the limit was gone.
+    items = api.get("/v1/costs", params={**asked, "granularity": "daily"}).json()["items"]
     assert len(found) > 5000
     assert [(row["usage_day"], row["sku"], row["billed_cost"]) for row in found] == [
         (item["usage_day"], item["sku"], item["billed_cost"]) for item in items
