@@ -71,6 +71,15 @@ def test_a_key_opens_what_its_scopes_say_and_nothing_else(api: httpx.Client, mak
                 assert f"scope {scope};" in answer.json()["detail"]
 
 
+def test_blanks_around_a_key_are_none_of_it(api: httpx.Client, make_key: MakeKey) -> None:
+    """What is kept looks for the key as it was sent, and the route as FastAPI reads it: neither answers for both."""
+    token = make_key("read")
+
+    answers = [api.get(COSTS, headers={"Authorization": f"Bearer {blanks}{token}"}) for blanks in ("", " ", "")]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
 def test_one_answer_for_every_key_that_does_not_open(
     api: httpx.Client, make_key: MakeKey, warehouse: psycopg.Connection, at_once: None
 ) -> None:

@@ -418,6 +418,23 @@ def test_what_somebody_sees_in_part_is_nothing_to_answer_others_by(
     assert {of_all for _, of_all in told} == {"2026-10-11"}
 
 
+def test_the_same_words_ask_of_what_who_says_them_sees(
+    keyed: str, make_key: MakeKey, api_over: Callable[..., httpx.Client]
+) -> None:
+    """A question is held with its URL; what one asks of all accounts another asks of theirs."""
+    api = api_over(keyed, api_key_pepper=PEPPER, answers_kept_mb=0)
+    everything, america = make_key("read"), make_key("read", billing_accounts=(AMERICA,))
+
+    def told(key: str) -> tuple[object, set[str]]:
+        url = "/v1/costs?start=2026-09-01&end=2026-09-08&granularity=total&group_by=billing_account"
+        answer = api.get(url, headers={"Authorization": f"Bearer {key}"}).json()
+        return answer["meta"]["filters"], {item["billing_account"] for item in answer["items"]}
+
+    for _ in range(2):
+        assert told(everything) == ({}, {EUROPE, AMERICA})
+        assert told(america) == ({"billing_account": [AMERICA]}, {AMERICA})
+
+
 def test_without_the_roles_a_restricted_key_sees_nothing(spoilt: str, api_over: Callable[..., httpx.Client]) -> None:
     """A database restored without them: refused, with the remedy, and not answered with everything."""
     from finops_warehouse import keys
