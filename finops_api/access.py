@@ -13,6 +13,7 @@ from typing import Annotated, cast
 
 import psycopg
 from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope
 
@@ -185,6 +186,11 @@ def is_from_this_machine(request: Request) -> bool:
 async def _with(request: Request, principal: Principal, scope: str | None, cost: Cost) -> Principal:
     if principal is not ON_THIS_MACHINE:
         await limits_of(request).count(cost, principal.counted_as)
+    # Where there are none, one that is given would do nothing, and whoever gave it believe that it did.
+    if request.scope["query_string"] and not request.scope["route"].dependant.query_params:
+        unknown = [{"type": "extra_forbidden", "loc": ("query", name)} for name in request.query_params]
+        if unknown:
+            raise RequestValidationError(unknown)
     if scope is not None and scope not in principal.scopes:
         held = ", ".join(sorted(principal.scopes))
         if principal.session is not None:

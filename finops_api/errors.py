@@ -27,6 +27,7 @@
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from http import HTTPStatus
 from types import MappingProxyType
@@ -43,6 +44,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from finops_api import parameters
 from finops_api.dashboard import EVERY_PATH
 from finops_api.observability import request_id
 
@@ -405,6 +407,13 @@ UNREADABLE: dict[str, Any] = {
 """What every operation can be answered before a route sees it."""
 
 
+UNKNOWN_NAME: dict[str, Any] = {
+    "description": "BadParameter: The URL names a parameter that there is not.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+"""What routes that take no parameters answer to those who give them some."""
+
+
 def documented(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
     """How a route tells OpenAPI what it can refuse."""
     by_status: dict[int | str, dict[str, Any]] = {}
@@ -420,13 +429,16 @@ def _in_one_line(error: type[ApiError]) -> str:
 
 def as_problems(document: dict[str, Any]) -> None:
     """Have an OpenAPI document say what refusals are: FastAPI takes them for what the route answers otherwise."""
-    for methods in document["paths"].values():
+    for path, methods in document["paths"].items():
         for operation in methods.values():
             for status, answer in operation["responses"].items():
                 if not status.startswith("2"):
                     [content] = answer["content"].values()
                     answer["content"] = {"application/problem+json": content}
             operation["responses"]["400"] = UNREADABLE
+        if path.startswith("/v1/"):
+            for operation in methods.values():
+                operation["responses"].setdefault("422", UNKNOWN_NAME)
 
 
 def install(app: FastAPI) -> None:
@@ -447,7 +459,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         # Never the value that was sent: it may be a secret put into the wrong place.
-        wrong = [{"where": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in error.errors()]
+        wrong = [{"where": ".".join(map(str, e["loc"])), "message": _told(request, e)} for e in error.errors()]
         detail = "; ".join(f"{e['where']}: {e['message']}" for e in wrong)
         return _problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "BadParameter", detail, errors=wrong)
 
@@ -476,6 +488,17 @@ def install(app: FastAPI) -> None:
         # This handler runs outside of our middleware, which names the id on every other answer.
         headers = {"X-Request-ID": request_id(request.scope)}
         return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", detail, headers)
+
+
+def _told(request: Request, error: Mapping[str, Any]) -> str:
+    """What is wrong with a part of a request; of a name that there is not, which one may have been meant."""
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"])
+    where, *path = error["loc"]
+    route = request.scope["route"]
+    names = (parameters.of_url(route) if where == "query" else parameters.of_body(route)) if len(path) == 1 else ()
+    meant = get_close_matches(str(path[-1]), names, n=1)
+    return f"there is no such name{f'; did you mean {meant[0]}?' if meant else ''}"
 
 
 def refusal(request: Request, error: ApiError) -> JSONResponse:

@@ -17,7 +17,16 @@ from finops_api.catalogue.queries import (
 )
 from finops_api.costs.models import DimensionName
 from finops_api.database import rows, snapshot
-from finops_api.errors import BadQuestion, DatabaseUnreachable, NotAllowed, NothingLoaded, UnknownDimension, documented
+from finops_api.errors import (
+    AskedTwice,
+    BadQuestion,
+    DatabaseUnreachable,
+    NotAllowed,
+    NothingLoaded,
+    UnknownDimension,
+    documented,
+)
+from finops_api.questions import Question, each_once
 from finops_warehouse.conditions import CustomName
 from finops_warehouse.dimensions import Rules
 from finops_warehouse.freshness import COMPLETE_AFTER, freshness_parameters
@@ -150,21 +159,28 @@ def _custom(rules: Rules, of: Dimension, scope: RowScope) -> DimensionInfo:
     )
 
 
+class MembersQuery(Question):
+    """Which members are asked for."""
+
+    search: str = Field("", max_length=100, description="Part of an id or name.")
+    limit: int = Field(100, ge=1, le=MAX_VALUES)
+
+
 @router.get(
     "/dimensions/{name}/members",
     operation_id="listMembers",
-    responses=documented(BadQuestion, UnknownDimension, NotAllowed, DatabaseUnreachable),
+    responses=documented(AskedTwice, BadQuestion, UnknownDimension, NotAllowed, DatabaseUnreachable),
 )
 async def list_members(
     name: DimensionName | CustomName,
+    asked: Annotated[MembersQuery, Query()],
     pool: Pool,
     _: Reader,
-    search: Annotated[str, Query(max_length=100, pattern=r"^[^\x00]*$", description="Part of an id or name.")] = "",
-    limit: Annotated[int, Query(ge=1, le=MAX_VALUES)] = 100,
+    __: Annotated[None, each_once(MembersQuery)],
 ) -> Members:
     """The members of a dimension."""
     await refuse_unknown(pool, [str(name)])
-    found = await members(pool, str(name), search, limit)
+    found = await members(pool, str(name), asked.search, asked.limit)
     return Members(items=[MemberInfo(**member) for member in found])
 
 

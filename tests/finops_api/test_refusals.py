@@ -89,6 +89,33 @@ def test_a_bad_question_for_members_is_refused(api: httpx.Client, path: str) -> 
     assert SECRET not in str(problem(api.get(path), 422))
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        (f"/v1/costs?{WINDOW}&group_bi=service", None, "query.group_bi: there is no such name; did you mean group_by?"),
+        ("/v1/dimensions/project/members?serach=a", None, "query.serach: there is no such name; did you mean search?"),
+        (f"/v1/costs?{WINDOW}&zzz=1", None, "query.zzz: there is no such name"),
+        ("/v1/costs/query", {"window": "7d", "wher": {}}, "body.wher: there is no such name; did you mean where?"),
+        (
+            "/v1/costs/query",
+            {"window": "7d", "where": {"dimension": "project", "operator": "in", "values": ["a"], "value": "a"}},
+            "there is no such name",
+        ),
+        ("/v1/meta?billing_account=a", None, "query.billing_account: there is no such name"),
+        ("/v1/costs/query?window=7d", {"window": "7d"}, "query.window: there is no such name"),
+    ],
+    ids=["in a URL", "of another route", "like none", "in a body", "within a body", "where are none", "beside a body"],
+)
+def test_who_mistypes_a_name_is_told_which_one_there_is(
+    api: httpx.Client, path: str, body: dict[str, object] | None, told: str
+) -> None:
+    """The first call somebody makes has a typing error; they should not need the documentation to see it."""
+    answer = api.get(path) if body is None else api.post(path, json=body)
+
+    detail = str(problem(answer, 422, "BadParameter")["detail"])
+    assert detail == told or (answer.request.method == "POST" and told in detail)
+
+
 HOSTILE = [
     "' or 1=1--", "'; drop table finops.raw_charges; --", "%s", "%(start)s", "{}", "\\", "\ufffd", "漢字", "a\nb",
 ]  # fmt: skip

@@ -3797,6 +3797,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description BadParameter: The URL names a parameter that there is not. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
@@ -3869,7 +3878,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. */
+            /** @description AskedTwice: A parameter that can be meant once is given more than once. Give it once. Filters, `group_by` and `measure` may be given more often. BadQuestion: The question cannot be answered as it stands. UnknownDimension: There is no such dimension: neither a built-in one nor one of the rules in force. `/v1/dimensions` lists all there are. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3937,6 +3946,15 @@ export interface operations {
             };
             /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadParameter: The URL names a parameter that there is not. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4842,6 +4860,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description BadParameter: The URL names a parameter that there is not. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description TooManyRequests: More in a minute than one key may ask, or than one address may ask without. Wait as many seconds as `Retry-After` says. Whoever runs the API can raise RATE_LIMIT_…. */
             429: {
                 headers: {
@@ -5536,6 +5563,15 @@ export interface operations {
             };
             /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadParameter: The URL names a parameter that there is not. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6744,6 +6780,15 @@ export interface operations {
             };
             /** @description LacksScope: The key has not the scope this needs. Use a key with the scope that the detail names; `finops keys create` makes one. OutOfScope: The key sees the rows of some billing accounts or projects only, and these cannot be told apart by them. Use a key without billing accounts and projects, or ask for what such a key may see. NotFromOurPage: A session's cookie was sent with a change, and nothing shows that one of our own pages sent it. Send the `csrf_token` of `/v1/me` as `X-CSRF-Token`, from a page of this origin; or a key in the cookie's place. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description BadParameter: The URL names a parameter that there is not. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
