@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from finops_api import dashboard, errors
@@ -18,6 +17,7 @@ from finops_api.budgets.routes import router as budgets
 from finops_api.catalogue.routes import router as catalogue
 from finops_api.changes import Changes
 from finops_api.costs.routes import router as costs
+from finops_api.cross_origin import CrossOrigin
 from finops_api.database import pool
 from finops_api.evidence.routes import router as evidence
 from finops_api.exports.routes import router as exports
@@ -117,28 +117,7 @@ def create_app(dsn: str, settings: Settings, *, host: str = "127.0.0.1") -> Fast
     )
     app.add_middleware(Bodies)
     if settings.cors_origins:
-        # Without credentials: a page elsewhere sends a key of its own, and never somebody's cookie.
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins.split(),
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=[
-                "Authorization",
-                "Cache-Control",
-                "Content-Type",
-                "If-Match",
-                "If-None-Match",
-                "X-Request-ID",
-            ],
-            expose_headers=[
-                "ETag",
-                "Retry-After",
-                "X-Complete-Through",
-                "X-Data-Version",
-                "X-Missing-Days",
-                "X-Request-ID",
-            ],
-        )
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins.split())
     app.add_middleware(Observability, registry=registry)
     errors.install(app)
     routers = (

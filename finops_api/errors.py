@@ -7,6 +7,7 @@
   x NotAllowed                   401   a key is needed
   x NotSignedIn                  401   a key is needed, or signing in
   x SignInFailed                 400   starting to sign in again may work
+  x NotFromElsewhere             400   not from a page of that origin
   x Forbidden                    403   the key is good, and not for this
     - LacksScope, OutOfScope, NotFromOurPage, NotListed
   x StaleCursor                  409   the data has moved
@@ -16,10 +17,6 @@
   x BodyTooLarge                 413   no body is that large
   x UnknownFigure                404   no such insight, anomaly, recommendation or figure
   x NoSignIn                     404   nobody signs in here
-
-    status = HTTPStatus.NOT_FOUND
-
-
   x NoSuchBudget, NoSuchView     404   it was never there, or is not any more, or is somebody else's
   x NotYet                       503   asking again later may work
     - DatabaseUnreachable, SchemaMissing, NothingLoaded, ReadReplica, TooManyExports, ProviderUnreachable
@@ -145,6 +142,15 @@ class BadCursor(BadQuestion):
 
     Begin again without a cursor, and change nothing but the cursor from page to page.
     """
+
+
+class NotFromElsewhere(ApiError):
+    """A page of another origin asked whether it may send a request, and may not.
+
+    Whoever runs the API names the origin in CORS_ORIGINS, or the page leaves out what the detail names.
+    """
+
+    status = HTTPStatus.BAD_REQUEST
 
 
 class StaleCursor(ApiError):

@@ -90,7 +90,31 @@ def test_a_page_from_elsewhere_is_let_in_by_its_exact_origin(built: str, api_ove
             "Access-Control-Request-Method": "GET",
             "Access-Control-Request-Headers": "Authorization",
         }
-        assert api.options("/v1/costs", headers=asked).status_code == (200 if is_let_in else 400)
+        told = api.options("/v1/costs", headers=asked)
+        assert told.status_code == (200 if is_let_in else 400)
+        assert told.headers["vary"].startswith("Origin")
+        if not is_let_in:
+            assert told.json()["title"] == "NotFromElsewhere"
+            assert "what is in the way: origin." in told.json()["detail"]
+            assert told.headers["content-type"] == "application/problem+json"
+            assert told.headers["x-request-id"] == told.json()["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "in_the_way"),
+    [({"Access-Control-Request-Method": "PATCH"}, "method"), ({"Access-Control-Request-Headers": "Cookie"}, "headers")],
+    ids=["a method", "a header"],
+)
+def test_a_page_from_elsewhere_is_told_what_is_in_the_way(
+    built: str, api_over: Api, asked: dict[str, str], in_the_way: str
+) -> None:
+    """Its origin is named, and what it wants to send is nothing that any page may."""
+    api = api_over(built, cors_origins=ELSEWHERE)
+
+    told = api.options("/v1/costs", headers={"Origin": ELSEWHERE, "Access-Control-Request-Method": "GET", **asked})
+
+    assert (told.status_code, told.json()["title"]) == (400, "NotFromElsewhere")
+    assert f"what is in the way: {in_the_way}." in told.json()["detail"]
 
 
 def test_no_page_from_elsewhere_is_let_in_unless_it_is_named(api: httpx.Client) -> None:
