@@ -78,7 +78,7 @@ ANSWER = f"""
         (select coalesce(string_agg({{total}}, ','), '') as totals from ({{totals}}) as total) as added
 """  # noqa: S608 -- made of constants of ours
 
-# Of the rows where all are there, which takes a fourth of the time: charges are read once then.
+# Of the rows where all of them are there, and of the charges where a page holds some: so charges are mostly read once.
 TOTALS = """
     select billing_currency, {sums} from {added} where {counted}
     group by billing_currency order by billing_currency
